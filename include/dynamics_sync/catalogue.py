@@ -1,0 +1,387 @@
+"""The catalogue: one YAML file an entity, checked once, when it is loaded.
+
+A file says which Dynamics table it reads, which table of the marketing database it fills, and how each field is called and
+typed there. `load_catalogue` returns what is right and what is wrong, so that a bad file takes down its own DAG only.
+"""
+
+import difflib
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from dynamics_sync.errors import CatalogueError
+from dynamics_sync.positioned_yaml import PositionedDocument, YamlProblem, read_yaml
+
+#: Where the files are looked for when the environment variable DYNAMICS_SYNC_CATALOGUE is not set.
+DEFAULT_FOLDER = Path(__file__).resolve().parents[1] / "entities"
+
+#: PostgreSQL cuts identifiers at 63 bytes; the suffix of a staging or base table must fit behind the name.
+LONGEST_NAME = 50
+
+#: Columns that the sync adds to each table; a field of the catalogue cannot take their names.
+RESERVED_COLUMNS = frozenset({"crm_version", "crm_deleted_at", "updated_at"})
+
+#: Beginnings that belong to the sync's own tables.
+RESERVED_TABLES = re.compile(r"^(sync_|person$|opportunity_contact_role$)")
+
+
+class FieldType(StrEnum):
+    """What a field is in the marketing database; the ending of its columns follows from it."""
+
+    TEXT = "text"
+    INTEGER = "integer"
+    DECIMAL = "decimal"
+    MONEY = "money"
+    FLOAT = "float"
+    BOOLEAN = "boolean"
+    INSTANT = "instant"
+    DATE = "date"
+    GUID = "guid"
+    OPTION = "option"
+    OPTIONS = "options"
+    LOOKUP = "lookup"
+
+
+class Direction(StrEnum):
+    """Which way an entity goes."""
+
+    FROM_DYNAMICS = "from_dynamics"
+    TWO_WAY = "two_way"
+
+
+class Winner(StrEnum):
+    """Whose value stands when both sides changed the same field; used by two-way entities only."""
+
+    MARKETING = "marketing"
+    DYNAMICS = "dynamics"
+    LATEST = "latest"
+    FILL_BLANK = "fill_blank"
+    REVIEW = "review"
+
+
+class ChangeSource(StrEnum):
+    """How the feed learns what changed.
+
+    AUTO takes change tracking where the table has it, `modifiedon` where not, and a key scan where neither is there.
+    """
+
+    AUTO = "auto"
+    TRACKING = "tracking"
+    MODIFIEDON = "modifiedon"
+    KEYS = "keys"
+
+
+class UnknownOptions(StrEnum):
+    """What becomes of a row whose option value is not in the option set today."""
+
+    QUARANTINE = "quarantine"
+    KEEP = "keep"
+
+
+def _check_identifier(name: str) -> str:
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+        message = "use lower-case letters, digits and underscores, beginning with a letter"
+        raise ValueError(message)
+    if len(name) > LONGEST_NAME:
+        message = f"use at most {LONGEST_NAME} characters"
+        raise ValueError(message)
+    return name
+
+
+Identifier = Annotated[str, AfterValidator(_check_identifier)]
+_STRICT = ConfigDict(extra="forbid", frozen=True)
+
+
+class FieldSpec(BaseModel):
+    """One field: its column in the marketing database, and its type.
+
+    `column` is given without the endings that the type adds: a lookup `owner` becomes `owner_id` and, if it has several
+    targets, `owner_type`, and with `name: true` also `owner_name`; an option `rating` becomes `rating_code` and `rating_label`. An `optional` field belongs to a
+    solution that not every organisation has installed: where Dynamics lacks it, its columns stay empty.
+    """
+
+    model_config = _STRICT
+
+    column: Identifier
+    type: FieldType
+    length: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
+    targets: tuple[Identifier, ...] = ()
+    name: bool = False
+    optional: bool = False
+    wins: Winner | None = None
+
+    @model_validator(mode="after")
+    def _check_fit(self) -> Self:
+        if self.length is not None and self.type is not FieldType.TEXT:
+            message = f"`length` belongs to type text, not to {self.type}"
+            raise ValueError(message)
+        if bool(self.targets) != (self.type is FieldType.LOOKUP):
+            message = "`targets` is needed by type lookup, and by no other"
+            raise ValueError(message)
+        if self.name and self.type is not FieldType.LOOKUP:
+            message = f"`name` belongs to type lookup, not to {self.type}"
+            raise ValueError(message)
+        _check_ending(self.column, self.type)
+        return self
+
+
+def _check_ending(column: str, field_type: FieldType) -> None:
+    """Refuse a name whose ending promises another type than it has."""
+    if field_type in (FieldType.OPTION, FieldType.OPTIONS, FieldType.LOOKUP):
+        return  # These get their endings from the type.
+    needed = {FieldType.INSTANT: "_at", FieldType.DATE: "_on", FieldType.GUID: "_id"}.get(field_type)
+    if needed and not column.endswith(needed):
+        message = f"a column of type {field_type} ends in {needed}, as in {column}{needed}"
+        raise ValueError(message)
+    if not needed and column.endswith(("_at", "_on", "_id", "_code", "_label", "_type")):
+        message = f"the ending of {column} is kept for other types; leave it out"
+        raise ValueError(message)
+
+
+class KeySpec(BaseModel):
+    """The primary key: its name in Dynamics and its column."""
+
+    model_config = _STRICT
+
+    name: Identifier
+    column: Identifier
+
+
+class KeepRule(BaseModel):
+    """Which rows are kept: those where every named lookup points at one of the given tables, in either order of `pairs`.
+
+    A row of `connection` is kept, for example, when one side is an opportunity and the other is a contact.
+    """
+
+    model_config = _STRICT
+
+    lookups: tuple[Identifier, Identifier]
+    pair: tuple[Identifier, Identifier]
+
+
+class Entity(BaseModel):
+    """One entity of the catalogue, as a file in `include/entities/` describes it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, ignored_types=(cached_property,))
+
+    entity: Identifier
+    table: Identifier
+    title: Annotated[str, Field(min_length=1, max_length=80)]
+    description: str = ""
+    direction: Direction = Direction.FROM_DYNAMICS
+    wins: Winner | None = None
+    schedule: str | None = "*/5 * * * *"
+    changes: ChangeSource = ChangeSource.AUTO
+    unknown_options: UnknownOptions = UnknownOptions.QUARANTINE
+    tags: tuple[str, ...] = ()
+    owner: str = "marketing-operations"
+    key: KeySpec
+    keep: KeepRule | None = None
+    fields: Mapping[Identifier, FieldSpec] = Field(min_length=1)
+
+    @property
+    def dag_id(self) -> str:
+        """The id of the entity's DAG."""
+        return f"dynamics_{self.entity}"
+
+    @cached_property
+    def columns(self) -> tuple["Column", ...]:
+        """The columns that the fields fill, in the catalogue's order; without the key and the sync's own."""
+        return tuple(column for name, spec in self.fields.items() for column in _columns_of(name, spec))
+
+    @model_validator(mode="after")
+    def _check_whole(self) -> Self:
+        if (self.direction is Direction.TWO_WAY) != (self.wins is not None):
+            message = "`wins` is needed by direction two_way, and by no other"
+            raise ValueError(message)
+        if RESERVED_TABLES.match(self.table):
+            message = f"the table name {self.table} is kept for the sync's own tables and views"
+            raise ValueError(message)
+        if self.schedule is not None:
+            _check_cron(self.schedule)
+        self._check_columns()
+        if self.keep and not set(self.keep.lookups) <= set(self.fields):
+            message = "`keep` names a lookup that is not among the fields"
+            raise ValueError(message)
+        return self
+
+    def _check_columns(self) -> None:
+        taken = {self.key.column: self.key.name}
+        for column in self.columns:
+            if column.name in RESERVED_COLUMNS:
+                message = f"the column name {column.name} is kept for the sync"
+                raise ValueError(message)
+            if column.name in taken:
+                message = f"{taken[column.name]} and {column.field} both fill the column {column.name}"
+                raise ValueError(message)
+            taken[column.name] = column.field
+
+
+class ColumnKind(StrEnum):
+    """What a column of the marketing database holds."""
+
+    TEXT = "text"
+    INTEGER = "integer"
+    NUMBER = "number"
+    FLOAT = "float"
+    BOOLEAN = "boolean"
+    INSTANT = "instant"
+    DATE = "date"
+    GUID = "guid"
+
+
+Part = Literal["value", "code", "label", "id", "type", "name"]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column: its name, what it holds, and which part of which field fills it."""
+
+    name: str
+    kind: ColumnKind
+    field: str
+    part: Part = "value"
+    length: int | None = None
+    scale: int | None = None
+
+
+#: Digits behind the point: Dataverse keeps money with 4 at most (a currency's precision is 0 to 4), decimals with 10.
+_SCALES: Mapping[FieldType, int] = {FieldType.MONEY: 4, FieldType.DECIMAL: 10}
+
+_PLAIN_KINDS: Mapping[FieldType, ColumnKind] = {
+    FieldType.TEXT: ColumnKind.TEXT,
+    FieldType.INTEGER: ColumnKind.INTEGER,
+    FieldType.DECIMAL: ColumnKind.NUMBER,
+    FieldType.MONEY: ColumnKind.NUMBER,
+    FieldType.FLOAT: ColumnKind.FLOAT,
+    FieldType.BOOLEAN: ColumnKind.BOOLEAN,
+    FieldType.INSTANT: ColumnKind.INSTANT,
+    FieldType.DATE: ColumnKind.DATE,
+    FieldType.GUID: ColumnKind.GUID,
+}
+
+
+def _columns_of(field: str, spec: FieldSpec) -> Iterator[Column]:
+    match spec.type:
+        case FieldType.OPTION | FieldType.OPTIONS:
+            code_kind = ColumnKind.INTEGER if spec.type is FieldType.OPTION else ColumnKind.TEXT
+            yield Column(f"{spec.column}_code", code_kind, field, "code")
+            yield Column(f"{spec.column}_label", ColumnKind.TEXT, field, "label")
+        case FieldType.LOOKUP:
+            yield Column(f"{spec.column}_id", ColumnKind.GUID, field, "id")
+            if len(spec.targets) > 1:
+                yield Column(f"{spec.column}_type", ColumnKind.TEXT, field, "type")
+            if spec.name:
+                yield Column(f"{spec.column}_name", ColumnKind.TEXT, field, "name")
+        case _:
+            yield Column(
+                spec.column, _PLAIN_KINDS[spec.type], field, length=spec.length, scale=_SCALES.get(spec.type)
+            )
+
+
+def _check_cron(schedule: str) -> None:
+    # croniter comes with Airflow; importing it takes 20 ms, which parsing can afford once.
+    from croniter import croniter  # noqa: PLC0415 - see above
+
+    if not croniter.is_valid(schedule):
+        message = f"{schedule!r} is not a cron expression such as */5 * * * *"
+        raise ValueError(message)
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """What a folder holds: the entities that are right, and one error for each file that is not."""
+
+    entities: tuple[Entity, ...]
+    errors: Mapping[Path, CatalogueError]
+
+    def entity(self, name: str) -> Entity:
+        """Return the entity of that logical name; CatalogueError with the nearest name if there is none."""
+        for entity in self.entities:
+            if entity.entity == name:
+                return entity
+        message = f"the catalogue has no entity {name}{_nearest(name, [e.entity for e in self.entities])}"
+        raise CatalogueError(message)
+
+
+def catalogue_folder() -> Path:
+    """Return the folder of the catalogue: DYNAMICS_SYNC_CATALOGUE if set, else `include/entities`."""
+    return Path(os.environ.get("DYNAMICS_SYNC_CATALOGUE", DEFAULT_FOLDER))
+
+
+def load_catalogue(folder: Path | None = None) -> Catalogue:
+    """Read every `*.yaml` of the folder; nothing else is touched, so that DAGs can be parsed without a network."""
+    entities: dict[Path, Entity] = {}
+    errors: dict[Path, CatalogueError] = {}
+    for path in sorted((folder or catalogue_folder()).glob("*.yaml")):
+        try:
+            entity = load_entity(path)
+            _check_unique(entity, path, entities)
+        except CatalogueError as error:
+            errors[path] = error
+        else:
+            entities[path] = entity
+    return Catalogue(tuple(entities.values()), errors)
+
+
+def load_entity(path: Path) -> Entity:
+    """Read one file; CatalogueError with file, line and the nearest valid word if it is wrong."""
+    try:
+        document = read_yaml(path.read_text(encoding="utf-8"))
+    except YamlProblem as problem:
+        message = f"{path.name}:{problem.line}: {problem.text}"
+        raise CatalogueError(message) from problem
+    try:
+        return Entity.model_validate(document.value)
+    except ValidationError as error:
+        raise CatalogueError(_explain(path, document, error)) from None
+
+
+def _check_unique(entity: Entity, path: Path, others: Mapping[Path, Entity]) -> None:
+    for other_path, other in others.items():
+        for word in ("entity", "table"):
+            if getattr(entity, word) == getattr(other, word):
+                message = f"{path.name}: `{word}: {getattr(entity, word)}` stands in {other_path.name} already"
+                raise CatalogueError(message)
+
+
+def _explain(path: Path, document: PositionedDocument, error: ValidationError) -> str:
+    """Turn the first of pydantic's errors into one line: file, line, what is wrong, the nearest valid word."""
+    problems = error.errors(include_url=False, include_input=True)
+    # A misspelt word shows twice: as unknown, and as the missing one. The first is the one that helps.
+    first = min(problems, key=lambda problem: problem["type"] != "extra_forbidden")
+    location = tuple(part for part in first["loc"] if part != "[key]")
+    where = ".".join(str(part) for part in location) or "the file"
+    line = document.line_of(location)
+    if first["type"] == "extra_forbidden":
+        word = str(location[-1])
+        text = f"unknown word `{word}`{_nearest(word, _words_at(location))}"
+    elif first["type"] == "enum":
+        allowed = re.findall(r"'([^']*)'", first["ctx"]["expected"])
+        text = f"`{where}` cannot be {first['input']!r}{_nearest(str(first['input']), allowed)}"
+    elif first["type"] == "missing":
+        text = f"`{where}` is missing"
+    else:
+        text = f"`{where}`: {first['msg'].removeprefix('Value error, ')}"
+    return f"{path.name}:{line}: {text}"
+
+
+def _words_at(location: tuple[Any, ...]) -> list[str]:
+    """The words that are valid where an unknown one stands."""
+    models: dict[str, type[BaseModel]] = {"key": KeySpec, "keep": KeepRule, "fields": FieldSpec}
+    model = models.get(str(location[0]), Entity) if len(location) > 1 else Entity
+    return list(model.model_fields)
+
+
+def _nearest(word: str, allowed: list[str]) -> str:
+    close = difflib.get_close_matches(word, allowed, n=1, cutoff=0.5)
+    if close:
+        return f"; did you mean `{close[0]}`?"
+    return f"; valid are {', '.join(allowed)}"

@@ -1,7 +1,8 @@
 """The catalogue: one YAML file an entity, checked once, when it is loaded.
 
-A file says which Dynamics table it reads, which table of the marketing database it fills, and how each field is called and
-typed there. `load_catalogue` returns what is right and what is wrong, so that a bad file takes down its own DAG only.
+A file says which Dynamics table it reads, which table of the marketing database it fills, and how each field is called
+and typed there. `load_catalogue` returns what is right and what is wrong, so that a bad file takes down its own DAG
+only.
 """
 
 import difflib
@@ -103,8 +104,9 @@ class FieldSpec(BaseModel):
     """One field: its column in the marketing database, and its type.
 
     `column` is given without the endings that the type adds: a lookup `owner` becomes `owner_id` and, if it has several
-    targets, `owner_type`, and with `name: true` also `owner_name`; an option `rating` becomes `rating_code` and `rating_label`. An `optional` field belongs to a
-    solution that not every organisation has installed: where Dynamics lacks it, its columns stay empty.
+    targets, `owner_type`, and with `name: true` also `owner_name`; an option `rating` becomes `rating_code` and
+    `rating_label`. An `optional` field belongs to a solution that not every organisation has installed: where Dynamics
+    lacks it, its columns stay empty.
     """
 
     model_config = _STRICT
@@ -154,18 +156,6 @@ class KeySpec(BaseModel):
     column: Identifier
 
 
-class KeepRule(BaseModel):
-    """Which rows are kept: those where every named lookup points at one of the given tables, in either order of `pairs`.
-
-    A row of `connection` is kept, for example, when one side is an opportunity and the other is a contact.
-    """
-
-    model_config = _STRICT
-
-    lookups: tuple[Identifier, Identifier]
-    pair: tuple[Identifier, Identifier]
-
-
 class Entity(BaseModel):
     """One entity of the catalogue, as a file in `include/entities/` describes it."""
 
@@ -183,7 +173,6 @@ class Entity(BaseModel):
     tags: tuple[str, ...] = ()
     owner: str = "marketing-operations"
     key: KeySpec
-    keep: KeepRule | None = None
     fields: Mapping[Identifier, FieldSpec] = Field(min_length=1)
 
     @property
@@ -207,9 +196,6 @@ class Entity(BaseModel):
         if self.schedule is not None:
             _check_cron(self.schedule)
         self._check_columns()
-        if self.keep and not set(self.keep.lookups) <= set(self.fields):
-            message = "`keep` names a lookup that is not among the fields"
-            raise ValueError(message)
         return self
 
     def _check_columns(self) -> None:
@@ -281,9 +267,7 @@ def _columns_of(field: str, spec: FieldSpec) -> Iterator[Column]:
             if spec.name:
                 yield Column(f"{spec.column}_name", ColumnKind.TEXT, field, "name")
         case _:
-            yield Column(
-                spec.column, _PLAIN_KINDS[spec.type], field, length=spec.length, scale=_SCALES.get(spec.type)
-            )
+            yield Column(spec.column, _PLAIN_KINDS[spec.type], field, length=spec.length, scale=_SCALES.get(spec.type))
 
 
 def _check_cron(schedule: str) -> None:
@@ -375,7 +359,7 @@ def _explain(path: Path, document: PositionedDocument, error: ValidationError) -
 
 def _words_at(location: tuple[Any, ...]) -> list[str]:
     """The words that are valid where an unknown one stands."""
-    models: dict[str, type[BaseModel]] = {"key": KeySpec, "keep": KeepRule, "fields": FieldSpec}
+    models: dict[str, type[BaseModel]] = {"key": KeySpec, "fields": FieldSpec}
     model = models.get(str(location[0]), Entity) if len(location) > 1 else Entity
     return list(model.model_fields)
 

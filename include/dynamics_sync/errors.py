@@ -7,9 +7,9 @@
     ├── ReadAgain           the call must be replaced by another: a full read, a fresh version
     └── SetRowAside         one record cannot be applied; the others go on (see `RowProblem`)
 
-Each class carries a stable code (`DS-…`), which logs, `sync_run`, `sync_quarantine` and `docs/errors.md` show. A message says
-what happened, to which request or record, what was not done, and the next step. It never holds a token, a secret or a
-value that came out of a record.
+Each class carries a stable code (`DS-…`), which logs, `sync_run`, `sync_quarantine` and `docs/errors.md` show. A
+message says what happened, to which request or record, what was not done, and the next step. It never holds a token, a secret
+or a value that came out of a record.
 """
 
 from collections.abc import Iterator
@@ -25,6 +25,8 @@ class SyncError(Exception):
 
     code: ClassVar[str] = ""
     next_step: ClassVar[str] = ""
+    dataverse_code: str = ""  # what Dynamics itself called it (`0x80060882`), where it answered with a code
+    http_status: int = 0  # of the answer that the error stands for, where there was one
 
     def __init__(self, what: str, *, not_done: str = "", next_step: str = "") -> None:
         self.what = what
@@ -48,9 +50,7 @@ class AskPerson(StopRun):
 class TryAgain(SyncError):
     """The same call may succeed later; `retry_after` is in seconds where the server said so."""
 
-    def __init__(
-        self, what: str, *, not_done: str = "", next_step: str = "", retry_after: float | None = None
-    ) -> None:
+    def __init__(self, what: str, *, not_done: str = "", next_step: str = "", retry_after: float | None = None) -> None:
         super().__init__(what, not_done=not_done, next_step=next_step)
         self.retry_after = retry_after
 
@@ -322,6 +322,13 @@ class RowsMissing(StopRun):
     next_step = "The watermark did not move; the next run reads them again"
 
 
+class MarketingDatabaseRefused(StopRun):
+    """The marketing database refused a statement; its own words are left out, as they quote values of rows."""
+
+    code = "DS-707"
+    next_step = "Look the time up in the log of the marketing database, which holds the statement"
+
+
 @dataclass(frozen=True, slots=True)
 class RowProblem:
     """Why one row stands in `sync_quarantine`. Row problems are returned, never raised."""
@@ -333,10 +340,14 @@ class RowProblem:
 
 NULL_KEY = RowProblem("DS-601", "the row has no key", "Look the record up in Dynamics; report it to Microsoft support")
 INVALID_VALUE = RowProblem(
-    "DS-602", "a value is not of its column's type", "Correct the value in Dynamics; the next change brings the row again"
+    "DS-602",
+    "a value is not of its column's type",
+    "Correct the value in Dynamics; the next change brings the row again",
 )
 VALUE_TOO_LONG = RowProblem(
-    "DS-603", "a text is longer than its column", "Shorten it in Dynamics, or raise `length` in the catalogue, and replay"
+    "DS-603",
+    "a text is longer than its column",
+    "Shorten it in Dynamics, or raise `length` in the catalogue, and replay",
 )
 UNKNOWN_OPTION = RowProblem(
     "DS-604",

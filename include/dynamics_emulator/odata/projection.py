@@ -5,7 +5,7 @@ each row, annotations and expanded rows included, and Python only joins the line
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from dynamics_emulator.odata.annotations import (
     FORMATTED_VALUE,
@@ -16,9 +16,9 @@ from dynamics_emulator.odata.annotations import (
 from dynamics_emulator.schema.model import (
     EXACT_NUMBER_TYPES,
     OPTION_TYPES,
-    TEXT_TYPES,
     Column,
     ColumnType,
+    Option,
     Schema,
     Table,
 )
@@ -111,27 +111,23 @@ def json_value(column: Column, alias: str) -> str:
     """SQL expression for the JSON text of a stored value."""
     stored = _name(alias, column.name)
     if column.type is ColumnType.BOOLEAN:
-        return f"CASE {stored} WHEN 1 THEN 'true' WHEN 0 THEN 'false' ELSE 'null' END"
+        return f"CASE {stored} WHEN 1 THEN 'true' WHEN 0 THEN 'false' ELSE json_quote({stored}) END"
     if column.type in EXACT_NUMBER_TYPES:
         return f"ifnull({stored}, 'null')"
-    if column.type in TEXT_TYPES or column.type is ColumnType.DOUBLE:
-        return f"json_quote({stored})"
-    # Quoted according to what is really stored: a raw write may have put text where a number belongs.
-    if column.type in (ColumnType.DATE_TIME, ColumnType.MULTI_SELECT):
-        return f"json_quote({stored})"
     if column.is_lookup or column.type is ColumnType.UNIQUEIDENTIFIER:
         return f"""ifnull('"' || {stored} || '"', 'null')"""
-    return f"ifnull({stored}, 'null')"
+    # Quoted by what is really stored: a raw write may have put text where a number belongs.
+    return f"json_quote({stored})"
 
 
 def _annotations(schema: Schema, column: Column, alias: str) -> Iterable[tuple[str, str]]:
     """Annotations of a column and SQL expressions for their JSON; NULL where the row has no value."""
     if column.is_lookup:
-        yield FORMATTED_VALUE, f"json_quote(nullif({_lookup_name(schema, column, alias)}, ''))"
+        yield FORMATTED_VALUE, f"nullif(json_quote({_lookup_name(schema, column, alias)}), 'null')"
         yield LOOKUP_NAVIGATION, _by_target(column, alias, column.navigation_for)
         yield LOOKUP_TABLE, _by_target(column, alias, str)
         return
-    shown = _formatted(column, _name(alias, column.name))
+    shown = _formatted(column, alias)
     if shown:
         yield FORMATTED_VALUE, shown
 
@@ -148,5 +144,49 @@ def _lookup_name(schema: Schema, column: Column, alias: str) -> str:
     return found[0] if len(found) == 1 else f"coalesce({', '.join(found)})"
 
 
-def _by_target(column: Column, alias: str, text_for: "type[str] | object") -> str:
-    raise NotImplementedError
+def _by_target(column: Column, alias: str, text_for: Callable[[str], str]) -> str:
+    if not column.is_polymorphic:
+        text = quote_text(json.dumps(text_for(column.targets[0])))
+        return f"CASE WHEN {_name(alias, column.name)} IS NOT NULL THEN {text} END"
+    cases = " ".join(
+        f"WHEN {quote_text(target)} THEN {quote_text(json.dumps(text_for(target)))}" for target in column.targets
+    )
+    return f"CASE {_name(alias, column.type_column)} {cases} END"
+
+
+def _formatted(column: Column, alias: str) -> str | None:
+    stored = _name(alias, column.name)
+    match column.type:
+        case ColumnType.MULTI_SELECT:
+            labels = quote_text(json.dumps({option.value: option.label for option in column.options}))
+            return f"nullif(json_quote(show_options({stored}, {labels})), 'null')"
+        case kind if kind in OPTION_TYPES:
+            return _labels(column.options, stored)
+        case ColumnType.INTEGER | ColumnType.BIG_INT:
+            return _quoted(f"show_number({stored}, 0)")
+        case ColumnType.DOUBLE | ColumnType.DECIMAL | ColumnType.MONEY:
+            return _quoted(f"{_currency_symbol(column, alias)}show_number({stored}, 2)")
+        case ColumnType.DATE_TIME:
+            return _quoted(f"show_time({stored})")
+        case _:
+            return None
+
+
+def _currency_symbol(column: Column, alias: str) -> str:
+    if column.type is not ColumnType.MONEY:
+        return ""
+    where = f"c.transactioncurrencyid = {_name(alias, 'transactioncurrencyid')}"
+    return f"ifnull((SELECT c.currencysymbol FROM transactioncurrency c WHERE {where}), '') || "
+
+
+def _quoted(expression: str) -> str:
+    return f"""'"' || {expression} || '"'"""
+
+
+def _labels(options: Sequence[Option], stored: str) -> str:
+    if not options:
+        return "NULL"
+    cases = " ".join(
+        f"WHEN {option.value} THEN {quote_text(json.dumps(option.label, ensure_ascii=False))}" for option in options
+    )
+    return f"CASE {stored} {cases} END"

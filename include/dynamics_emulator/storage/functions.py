@@ -1,5 +1,6 @@
 """SQL functions that SQLite lacks: comparison without case, Dataverse's wildcards, and printed values."""
 
+import json
 import re
 import sqlite3
 from datetime import datetime
@@ -7,10 +8,12 @@ from functools import lru_cache
 
 
 def register(connection: sqlite3.Connection) -> None:
-    """Give a connection the functions ``fold``, ``matches``, ``show_number`` and ``show_time``."""
+    """Give a connection the functions ``fold``, ``matches``, ``show_number``, ``show_options`` and
+    ``show_time``."""
     connection.create_function("fold", 1, fold, deterministic=True)
     connection.create_function("matches", 2, matches, deterministic=True)
     connection.create_function("show_number", 2, show_number, deterministic=True)
+    connection.create_function("show_options", 2, show_options, deterministic=True)
     connection.create_function("show_time", 1, show_time, deterministic=True)
 
 
@@ -75,3 +78,11 @@ def show_time(value: str | None) -> str | None:
     if len(value) == len("2026-03-01"):
         return date
     return f"{date} {moment.hour % 12 or 12}:{moment.minute:02d} {'AM' if moment.hour < 12 else 'PM'}"
+
+
+def show_options(value: str | None, labels: str) -> str | None:
+    """Labels of a multi-select value such as ``1,3``, joined by ``; ``; ``labels`` is JSON, label by value."""
+    if not value:
+        return None
+    known: dict[str, str] = json.loads(labels)
+    return "; ".join(known.get(part, part) for part in value.split(","))

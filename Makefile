@@ -1,0 +1,79 @@
+# `make demo` and `make test` are all that a newcomer needs; both set themselves up. `make help` lists the rest.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+PYTHON ?= python3
+MARKETING ?= sqlite
+PORT ?= 8443
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+UV := $(BIN)/uv
+COMPILE := $(UV) pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 --no-annotate --no-header -q
+
+.PHONY: help
+help: ## List these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: setup
+setup: $(STAMP) ## Install the tested set of packages into .venv; quick when nothing changed
+
+$(STAMP): constraints.txt requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed; $(PYTHON) is older. Next: make setup PYTHON=<path of a newer one>"; exit 1; }
+	@echo "Installing packages into $(VENV)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(UV) || $(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9,<1'
+	@VIRTUAL_ENV=$(VENV) $(UV) pip install --quiet -r constraints.txt -e .
+	@touch $@
+
+.PHONY: demo
+demo: $(STAMP) ## Start everything, sync a sample organisation twice, and compare both sides (MARKETING=postgres for PostgreSQL)
+	@$(BIN)/python -m dynamics_demo demo --marketing $(MARKETING)
+
+.PHONY: up
+up: $(STAMP) ## Start the same installation without the demonstration
+	@$(BIN)/python -m dynamics_demo up --marketing $(MARKETING)
+
+.PHONY: stop
+stop: $(STAMP) ## End what demo or up started; the data stays in .local
+	@$(BIN)/python -m dynamics_demo stop
+
+.PHONY: test
+test: $(STAMP) ## Run all tests (ARGS='-k name' to choose)
+	@$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
+
+.PHONY: lint
+lint: $(STAMP) ## Check style and formatting with ruff
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+.PHONY: types
+types: $(STAMP) ## Check types with mypy in strict mode
+	@$(BIN)/mypy include plugins
+
+.PHONY: lock
+lock: $(STAMP) ## Resolve the requirements anew and write constraints.txt
+	@$(COMPILE) --upgrade -o constraints.txt
+
+.PHONY: lock-check
+lock-check: $(STAMP) ## Check that constraints.txt is what satisfies the requirements; newer releases do not matter
+	@copy=$$(mktemp); trap 'rm -f "$$copy"' EXIT; cp constraints.txt "$$copy"; \
+	$(COMPILE) --offline -o "$$copy" 2>/dev/null || $(COMPILE) -o "$$copy" \
+		|| { echo "constraints.txt could not be checked: the requirements contradict each other, or no package index answers"; exit 1; }; \
+	diff constraints.txt "$$copy" \
+		|| { echo "constraints.txt is not what satisfies requirements.txt and pyproject.toml. Next: make lock"; exit 1; }
+
+.PHONY: emulator
+emulator: $(STAMP) ## Run the local Dynamics alone, in the foreground (PORT=8443)
+	@mkdir -p .local
+	@exec $(BIN)/python -m dynamics_emulator serve --folder .local/emulator --port $(PORT)
+
+.PHONY: clean
+clean: ## End what runs, and remove its data and all caches; .venv stays
+	@if test -x $(BIN)/python; then $(BIN)/python -m dynamics_demo stop; fi
+	@rm -rf .local .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

@@ -1,0 +1,9 @@
+"""A wrong file of the catalogue shows here, as an import error in Airflow's UI; it takes down its own DAG only."""
+
+from dynamics_sync.catalogue import load_catalogue
+from dynamics_sync.errors import CatalogueError
+
+if errors := load_catalogue().errors:
+    # Raised here and not in dynamics_entities.py, whose DAGs would all be gone.  (airflow.sdk.DAG: see there)
+    message = "\n".join(str(error) for error in errors.values())
+    raise CatalogueError(message)

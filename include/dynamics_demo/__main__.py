@@ -1,0 +1,58 @@
+"""`python -m dynamics_demo up|demo|stop`."""
+
+import argparse
+import signal
+import sys
+from collections.abc import Sequence
+
+from dynamics_demo.console import say
+from dynamics_demo.installation import Installation, Marketing, read_ports
+from dynamics_demo.problems import DemoError
+from dynamics_demo.services import Services
+from dynamics_demo.story import run_demo, run_up
+
+#: Rows of the sample organisation, over all tables.
+_ROWS = 12_000
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    # A shell that runs us in the background ignores SIGINT, and so would Airflow, which is stopped by it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    chosen = _parser().parse_args(arguments)
+    installation = Installation()
+    try:
+        match chosen.command:
+            case "up":
+                run_up(installation, Marketing(chosen.marketing), chosen.rows)
+            case "demo":
+                run_demo(installation, Marketing(chosen.marketing), chosen.rows)
+            case _:
+                _stop(installation)
+    except DemoError as problem:
+        sys.stderr.write(f"\n{problem}\n")
+        return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("\nInterrupted. What was started still runs; `make stop` ends it.\n")
+        return 130
+    return 0
+
+
+def _stop(installation: Installation) -> None:
+    stopped = Services(installation, read_ports(installation)).stop()
+    say(f"Ended: {', '.join(stopped)}" if stopped else "Nothing was running.")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m dynamics_demo", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, text in (("up", "start everything"), ("demo", "start everything and tell the story")):
+        command = commands.add_parser(name, help=text)
+        command.add_argument("--marketing", choices=[kind.value for kind in Marketing], default=Marketing.SQLITE.value)
+        command.add_argument("--rows", type=int, default=_ROWS, help="rows of the sample organisation, if it is new")
+    commands.add_parser("stop", help="end what was started")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

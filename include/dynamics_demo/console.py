@@ -1,0 +1,82 @@
+"""Text on the terminal: plain lines, a live line while waiting, and tables."""
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TextIO
+
+#: Without a terminal each state is a line of its own; an unchanged one is repeated after so many seconds.
+_REPEAT_AFTER = 10.0
+
+
+def say(text: str = "") -> None:
+    """Write one line to standard output, at once."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+@dataclass(slots=True)
+class Progress:
+    """One line that is kept up to date while something is waited for; a terminal shows it in place."""
+
+    label: str
+    stream: TextIO = field(default_factory=lambda: sys.stdout)
+    clock: Callable[[], float] = time.monotonic
+    _begun: float = field(init=False)
+    _last_text: str = field(init=False, default="")
+    _last_at: float = field(init=False, default=float("-inf"))
+
+    def __post_init__(self) -> None:
+        self._begun = self.clock()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the line was first shown."""
+        return self.clock() - self._begun
+
+    def show(self, text: str) -> None:
+        """Show the present state; call it as often as wanted."""
+        now = self.clock()
+        if self.stream.isatty():
+            self.stream.write(f"\r\033[K{self._line(text)}"[:240])
+        elif text != self._last_text or now - self._last_at >= _REPEAT_AFTER:
+            self.stream.write(self._line(text) + "\n")
+            self._last_at = now
+        self._last_text = text
+        self.stream.flush()
+
+    def done(self, text: str) -> None:
+        """Leave the last state standing and go to the next line."""
+        start = "\r\033[K" if self.stream.isatty() else ""
+        self.stream.write(f"{start}{self._line(text)}\n")
+        self.stream.flush()
+
+    def _line(self, text: str) -> str:
+        return f"  {self.seconds:4.0f} s  {self.label}: {text}"
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Lay out rows under a header: the first column to the left, the others, figures, to the right."""
+    cells = [[_cell(value) for value in row] for row in (header, *rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
+    lines = [_laid_out(row, widths) for row in cells]
+    lines.insert(1, "-" * len(lines[0]))
+    return "\n".join(f"  {line}" for line in lines)
+
+
+def _laid_out(row: Sequence[str], widths: Sequence[int]) -> str:
+    first, *rest = zip(row, widths, strict=True)
+    return "  ".join([first[0].ljust(first[1]), *(text.rjust(width) for text, width in rest)])
+
+
+def _cell(value: object) -> str:
+    match value:
+        case bool():
+            return "yes" if value else "no"
+        case int():
+            return f"{value:,}"
+        case float():
+            return f"{value:.1f}"
+        case _:
+            return str(value)

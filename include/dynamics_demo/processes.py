@@ -1,0 +1,164 @@
+"""Background processes: started in a session of their own, recorded, and ended exactly.
+
+A record holds the process id and the start time. A process id that meanwhile belongs to somebody else has another
+start time, so nothing is ever ended that was not started here.
+"""
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import psutil
+
+#: Start times come from the kernel's clock ticks; two readings of one differ by less than this (seconds).
+_SAME_START = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessRecord:
+    """A process that was started here; `started` is its start time, in seconds since 1970, by the kernel."""
+
+    name: str
+    pid: int
+    started: float
+    ending: int = signal.SIGTERM
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessRecords:
+    """The records of one installation: one JSON file a process."""
+
+    folder: Path
+
+    def read(self, name: str) -> ProcessRecord | None:
+        """Return the record, or None if there is none or it cannot be read."""
+        try:
+            return ProcessRecord(**json.loads((self.folder / f"{name}.json").read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def write(self, record: ProcessRecord) -> None:
+        """Keep a record, in place of an earlier one of that name."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / f"{record.name}.json").write_text(json.dumps(asdict(record)), encoding="utf-8")
+
+    def forget(self, name: str) -> None:
+        """Drop a record; nothing happens if there is none."""
+        (self.folder / f"{name}.json").unlink(missing_ok=True)
+
+
+def start_process(
+    name: str,
+    command: Sequence[str],
+    *,
+    environment: Mapping[str, str],
+    folder: Path,
+    log: Path,
+    records: ProcessRecords,
+    ending: signal.Signals = signal.SIGTERM,
+) -> ProcessRecord:
+    """Start a command in the background, its output appended to `log`, and record it.
+
+    `ending` is the signal that asks it to end.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as output:
+        process = subprocess.Popen(  # noqa: S603 - the commands are the demo's own, without a shell
+            command,
+            env=dict(environment),
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    return record_process(name, process.pid, records=records, ending=ending)
+
+
+def record_process(
+    name: str, pid: int, *, records: ProcessRecords, ending: signal.Signals = signal.SIGTERM
+) -> ProcessRecord:
+    """Record a running process; `ending` is the signal that asks it to end."""
+    record = ProcessRecord(name, pid, psutil.Process(pid).create_time(), int(ending))
+    records.write(record)
+    return record
+
+
+def is_running(record: ProcessRecord) -> bool:
+    """Say whether the recorded process, and not another one under its number, is alive."""
+    return _look_up(record) is not None
+
+
+def _look_up(record: ProcessRecord) -> psutil.Process | None:
+    try:
+        process = psutil.Process(record.pid)
+        alive = process.status() != psutil.STATUS_ZOMBIE
+        return process if alive and _began_with(process, record) else None
+    except psutil.NoSuchProcess:
+        return None
+
+
+def _began_with(process: psutil.Process, record: ProcessRecord) -> bool:
+    return abs(process.create_time() - record.started) < _SAME_START
+
+
+def stop_process(record: ProcessRecord, *, patience: float = 30.0) -> bool:
+    """Ask the process to end, then what it left behind; kill what still runs after `patience` seconds.
+
+    Returns whether anything was running.
+    """
+    leader = _look_up(record)
+    members = _members(record, leader)
+    if leader is not None:
+        _send(leader, record.ending)
+        psutil.wait_procs([leader], timeout=patience)
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        left = [process for process in members if process.is_running()]
+        for process in left:
+            _send(process, number)
+        psutil.wait_procs(left, timeout=5)
+    return bool(members)
+
+
+def _members(record: ProcessRecord, leader: psutil.Process | None) -> list[psutil.Process]:
+    """The process, its descendants, and its session: children stay in there also when they outlive it."""
+    found = {process.pid: process for process in _family(leader)}
+    if leader is not None or not _number_is_anothers(record):
+        found |= {process.pid: process for process in _session(record)}
+    return list(found.values())
+
+
+def _number_is_anothers(record: ProcessRecord) -> bool:
+    try:
+        return not _began_with(psutil.Process(record.pid), record)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _family(leader: psutil.Process | None) -> list[psutil.Process]:
+    try:
+        return [leader, *leader.children(recursive=True)] if leader else []
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _session(record: ProcessRecord) -> list[psutil.Process]:
+    members = []
+    for process in psutil.process_iter():
+        try:
+            if os.getsid(process.pid) == record.pid and process.status() != psutil.STATUS_ZOMBIE:
+                members.append(process)
+        except (OSError, psutil.NoSuchProcess):
+            continue  # It ended while the list was read.
+    return members
+
+
+def _send(process: psutil.Process, number: int) -> None:
+    try:
+        process.send_signal(number)
+    except psutil.NoSuchProcess:
+        return

@@ -1,0 +1,143 @@
+"""The demo: start everything, copy, change something in Dynamics, copy again, and let the judge compare both sides."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from dynamics_demo.airflow_api import AirflowApi
+from dynamics_demo.changes import Moved, make_changes
+from dynamics_demo.comparison import Comparison, compare_entity
+from dynamics_demo.console import Progress, say, table
+from dynamics_demo.dynamics import DynamicsApi
+from dynamics_demo.entities import Entity, read_entities
+from dynamics_demo.installation import USERNAME, Installation, Marketing, read_password
+from dynamics_demo.marketing import MarketingDatabase
+from dynamics_demo.problems import DifferenceError
+from dynamics_demo.rounds import Round
+from dynamics_demo.start import Started, start_installation
+
+_SHOWN_DIFFERENCES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What the steps of the story work with."""
+
+    airflow: AirflowApi
+    dynamics: DynamicsApi
+    marketing: MarketingDatabase
+    entities: Sequence[Entity]
+
+    def named(self, name: str) -> Entity:
+        """Return the entity of that name."""
+        return next(entity for entity in self.entities if entity.name == name)
+
+
+def run_up(installation: Installation, kind: Marketing, rows: int) -> None:
+    """Start everything and say where it is."""
+    started = start_installation(installation, kind, rows)
+    _say_where(installation, started)
+
+
+def run_demo(installation: Installation, kind: Marketing, rows: int) -> None:
+    """Tell the whole story; DifferenceError if both sides are not equal at its end, DemoError if a step fails."""
+    begun = datetime.now(UTC)
+    say("1. Start")
+    started = start_installation(installation, kind, rows)
+    entities = read_entities(installation.catalogue)
+    stage = Stage(started.airflow, DynamicsApi(started.dynamics), started.marketing, entities)
+    say("\n2. Copy from Dynamics to the marketing database")
+    _copy(stage)
+    say("\n3. Change something in Dynamics, and copy again")
+    _change_and_copy(stage)
+    say("\n4. Compare both sides, row by row and field by field")
+    _compare(stage)
+    say(f"\nAll equal, after {(datetime.now(UTC) - begun).total_seconds():.0f} seconds. Everything is left running.\n")
+    _say_where(installation, started)
+
+
+def _copy(stage: Stage) -> None:
+    runs = Round(stage.airflow, stage.entities, "Runs").run()
+    rows = []
+    for entity in stage.entities:
+        there = sum(1 for _ in stage.dynamics.rows(entity.name, (entity.key,)))
+        here = stage.marketing.number(f'SELECT count(*) FROM "{entity.table}" WHERE crm_deleted_at IS NULL')
+        quarantined = len(stage.marketing.quarantined(entity.name))
+        rows.append((entity.title, there, here, quarantined, runs[entity.name].seconds))
+    header = ("entity", "rows in Dynamics", "rows in marketing", "in quarantine", "seconds")
+    say("\n" + table(header, [*rows, _total(rows)]))
+
+
+def _total(rows: Sequence[tuple[object, ...]]) -> tuple[object, ...]:
+    """Add up all columns of whole numbers. Seconds are not added: the runs overlap."""
+    sums = [sum(column) if all(isinstance(value, int) for value in column) else "" for column in _columns(rows)]
+    return ("total", *sums)
+
+
+def _columns(rows: Sequence[tuple[object, ...]]) -> list[list[int]]:
+    return [[value for value in column if isinstance(value, int | float)] for column in zip(*rows, strict=True)][1:]
+
+
+def _change_and_copy(stage: Stage) -> None:
+    finished_before = {(run.entity, run.run_id) for run in stage.marketing.runs() if run.state != "running"}
+    stamp = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")
+    done = make_changes(stage.dynamics, stage.marketing.quarantined, stamp)
+    Round(stage.airflow, stage.entities, "Runs").run()
+    arrived = _arrived(stage, finished_before)
+    rows = [
+        (entity.title, *_figures(done.get(entity.name, Moved())), *_figures(arrived.get(entity.name, Moved())))
+        for entity in stage.entities
+    ]
+    header = ("entity", "created", "changed", "deleted", "inserted here", "updated here", "deleted here")
+    say("\n" + table(header, [*rows, _total(rows)]))
+    wrong = [entity.name for entity in stage.entities if _moved(done, entity) != _moved(arrived, entity)]
+    if wrong:
+        message = f"What arrived is not what was done: {', '.join(wrong)}. The table sync_run has the counts."
+        raise DifferenceError(message)
+
+
+def _arrived(stage: Stage, finished_before: set[tuple[str, str]]) -> Mapping[str, Moved]:
+    """Add up what all later runs did: a run of the schedule may have taken part of the changes."""
+    arrived: dict[str, Moved] = {}
+    for run in stage.marketing.runs():
+        if (run.entity, run.run_id) not in finished_before:
+            so_far = arrived.get(run.entity, Moved())
+            arrived[run.entity] = Moved(
+                so_far.created + run.inserted, so_far.changed + run.updated, so_far.deleted + run.deleted
+            )
+    return arrived
+
+
+def _figures(moved: Moved) -> tuple[int, int, int]:
+    return (moved.created, moved.changed, moved.deleted)
+
+
+def _moved(all_moved: Mapping[str, Moved], entity: Entity) -> Moved:
+    return all_moved.get(entity.name, Moved())
+
+
+def _compare(stage: Stage) -> None:
+    progress = Progress("Compare")
+    results: list[Comparison] = []
+    for entity in stage.entities:
+        progress.show(entity.title)
+        results.append(compare_entity(entity, stage.dynamics, stage.marketing))
+    differences = [difference for result in results for difference in result.differences]
+    rows = sum(result.rows for result in results)
+    values = sum(result.values for result in results)
+    progress.done(f"{rows:,} rows with {values:,} values, {len(differences):,} differences")
+    quarantined = sum(result.quarantined for result in results)
+    if quarantined:
+        say(f"  {quarantined:,} rows stand in quarantine, each with its reason; they were not compared.")
+    if differences:
+        shown = [f"  {difference}" for difference in differences[:_SHOWN_DIFFERENCES]]
+        message = "\n".join([f"{len(differences):,} differences; the first:", *shown])
+        raise DifferenceError(message)
+
+
+def _say_where(installation: Installation, started: Started) -> None:
+    say(f"  Airflow              {started.airflow.address}   user {USERNAME}, password {read_password(installation)}")
+    say(f"  Local Dynamics       {started.dynamics['url']}")
+    say(f"  Marketing database   {started.marketing.place}")
+    say("  For example          SELECT * FROM sync_run ORDER BY begun_at DESC;")
+    say("  To end it            make stop")

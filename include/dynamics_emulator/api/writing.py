@@ -1,0 +1,132 @@
+"""Creates, updates and deletes rows. Each write draws a new row version, whether or not a value differs."""
+
+import uuid
+from dataclasses import dataclass
+
+from dynamics_emulator.api import rules
+from dynamics_emulator.api.messages import Caller
+from dynamics_emulator.api.payload import Values
+from dynamics_emulator.errors import DataverseError, duplicate_key, row_missing, version_mismatch
+from dynamics_emulator.organisation import Organisation
+from dynamics_emulator.schema.model import Column, Table
+from dynamics_emulator.storage.layout import quote
+
+
+@dataclass(frozen=True)
+class Precondition:
+    """``If-Match`` and ``If-None-Match`` of a write; None where the header is absent."""
+
+    if_match: str | None = None
+    if_none_match: str | None = None
+
+    @property
+    def must_exist(self) -> bool:
+        """Whether a missing row is an error."""
+        return self.if_match is not None
+
+    @property
+    def must_be_new(self) -> bool:
+        """Whether an existing row is an error."""
+        return self.if_none_match == "*"
+
+    def require_version(self, version: object) -> None:
+        """Refuse a stored version that ``If-Match`` does not name (412)."""
+        if self.if_match in (None, "*"):
+            return
+        named = [part.strip() for part in (self.if_match or "").split(",")]
+        if f'W/"{version}"' not in named:
+            raise version_mismatch()
+
+
+def stored_row(organisation: Organisation, table: Table, row_id: str) -> Values | None:
+    """The row as stored, or None."""
+    query = f"SELECT * FROM {quote(table.name)} WHERE {quote(table.primary_id)} = ?"
+    cursor = organisation.database.connection.execute(query, (row_id,))
+    found = cursor.fetchone()
+    if found is None:
+        return None
+    return dict(zip((entry[0] for entry in cursor.description), found, strict=True))
+
+
+def create_row(organisation: Organisation, table: Table, caller: Caller, values: Values) -> str:
+    """Insert a row and return its key. Raises a 412 when the key is taken."""
+    row_id = str(values.get(table.primary_id) or uuid.UUID(int=organisation.random.getrandbits(128), version=4))
+    if stored_row(organisation, table, row_id) is not None:
+        raise duplicate_key()
+    row = rules.created(organisation, table, caller, {**values, table.primary_id: row_id})
+    row["versionnumber"] = organisation.database.next_version()
+    names = ", ".join(quote(name) for name in row)
+    places = ", ".join("?" for _ in row)
+    query = f"INSERT INTO {quote(table.name)} ({names}) VALUES ({places})"
+    organisation.database.connection.execute(query, list(row.values()))
+    return row_id
+
+
+def update_row(
+    organisation: Organisation, table: Table, caller: Caller, stored: Values, values: Values
+) -> None:
+    """Write values over a stored row."""
+    row = rules.updated(organisation, table, caller, values, stored)
+    overwrite(organisation, table, str(stored[table.primary_id]), row)
+
+
+def overwrite(organisation: Organisation, table: Table, row_id: str, row: Values) -> None:
+    """Set stored columns without any rule, and draw a new version."""
+    row = {**row, "versionnumber": organisation.database.next_version()}
+    pairs = ", ".join(f"{quote(name)} = ?" for name in row)
+    query = f"UPDATE {quote(table.name)} SET {pairs} WHERE {quote(table.primary_id)} = ?"
+    organisation.database.connection.execute(query, [*row.values(), row_id])
+
+
+def require_change(
+    table: Table, row_id: str, stored: Values | None, precondition: Precondition
+) -> None:
+    """Refuse an upsert whose condition does not hold: 404 for a missing row, 412 for a taken key or a stale version."""
+    if stored is None:
+        if precondition.must_exist:
+            raise row_missing(table.name, row_id)
+        return
+    if precondition.must_be_new:
+        raise duplicate_key()
+    precondition.require_version(stored["versionnumber"])
+
+
+def delete_row(organisation: Organisation, table: Table, row_id: str, precondition: Precondition) -> None:
+    """Delete a row, note it for change tracking, and clear the lookups that point at it."""
+    stored = stored_row(organisation, table, row_id)
+    if stored is None:
+        raise row_missing(table.name, row_id)
+    precondition.require_version(stored["versionnumber"])
+    if table.name in ("systemuser", "businessunit", "organization"):
+        message = f"The 'Delete' method does not support entities of type '{table.name}'."
+        raise DataverseError(405, "0x80040800", message)
+    _clear_references(organisation, table, row_id)
+    remove(organisation, table, row_id)
+
+
+def remove(organisation: Organisation, table: Table, row_id: str) -> None:
+    """Take a row out and keep its key in the log of deletions."""
+    database = organisation.database
+    query = f"DELETE FROM {quote(table.name)} WHERE {quote(table.primary_id)} = ?"
+    database.connection.execute(query, (row_id,))
+    log = 'INSERT INTO "_deleted" (version, table_name, id) VALUES (?, ?, ?)'
+    database.connection.execute(log, (database.next_version(), table.name, row_id))
+
+
+def _clear_references(organisation: Organisation, table: Table, row_id: str) -> None:
+    for other in organisation.schema.tables.values():
+        for column in other.columns.values():
+            if table.name in column.targets and column.name in other.columns:
+                _clear(organisation, table, other, column, row_id)
+
+
+def _clear(organisation: Organisation, table: Table, other: Table, column: Column, row_id: str) -> None:
+    condition, values = f"{quote(column.name)} = ?", [row_id]
+    emptied: Values = {column.name: None}
+    if column.is_polymorphic:
+        condition += f" AND {quote(column.type_column)} = ?"
+        values.append(table.name)
+        emptied[column.type_column] = None
+    query = f"SELECT {quote(other.primary_id)} FROM {quote(other.name)} WHERE {condition}"
+    for (child,) in organisation.database.connection.execute(query, values).fetchall():
+        overwrite(organisation, other, str(child), emptied)

@@ -1,0 +1,77 @@
+"""Change tracking: delta tokens, and what changed or was deleted since one."""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from dynamics_emulator.errors import DataverseError
+from dynamics_emulator.odata.options import QueryOptions
+from dynamics_emulator.schema.model import Table
+from dynamics_emulator.settings import Settings
+from dynamics_emulator.storage.database import Database
+
+_TOKEN = re.compile(r"(\d+)!(\d\d/\d\d/\d{4} \d\d:\d\d:\d\d)")
+_TIME_FORMAT = "%m/%d/%Y %H:%M:%S"
+_REFUSED = ("$filter", "$orderby", "$expand", "$top")
+_FLOOR = "tracking_floor"
+
+
+@dataclass(frozen=True)
+class DeltaToken:
+    """The row version up to which the caller has read, and when it was told so."""
+
+    version: int
+    issued: datetime
+
+    def encoded(self) -> str:
+        """As it stands in a deltaLink, percent-encoded in lower case."""
+        text = f"{self.version}!{self.issued.strftime(_TIME_FORMAT)}"
+        return text.replace("!", "%21").replace("/", "%2f").replace(" ", "%20").replace(":", "%3a")
+
+
+def parse_token(text: str) -> DeltaToken:
+    """Read a decoded ``$deltatoken``. Raises a 400 when it is none."""
+    match = _TOKEN.fullmatch(text)
+    if match is None:
+        message = "The delta token is not valid."
+        raise DataverseError(400, "0x8006088a", message)
+    try:
+        issued = datetime.strptime(match.group(2), _TIME_FORMAT).replace(tzinfo=UTC)
+    except ValueError as problem:
+        message = "The delta token is not valid."
+        raise DataverseError(400, "0x8006088a", message) from problem
+    return DeltaToken(int(match.group(1)), issued)
+
+
+def require_trackable(table: Table, options: QueryOptions, settings: Settings) -> None:
+    """Refuse a tracked read of a table without the flag, or with an option that tracking does not take."""
+    if not table.tracked:
+        message = f"Entity {table.name} isn't enabled for change tracking."
+        raise DataverseError(settings.tracking_disabled_status, "0x80072491", message)
+    for name in _REFUSED:
+        if options.get(name) is not None:
+            message = f'The "{name}" query parameter isn\'t supported when Change Tracking is enabled.'
+            raise DataverseError(settings.refused_option_status, settings.refused_option_code, message)
+
+
+def require_fresh(token: DeltaToken, table: Table, database: Database, now: datetime, settings: Settings) -> None:
+    """Refuse a token that is too old, or that was declared expired (0x80044352)."""
+    aged = now - token.issued > timedelta(days=settings.token_life_days)
+    if aged or token.version <= expired_up_to(database, table.name):
+        message = "Version stamp associated with the client has expired. Please perform a full sync."
+        raise DataverseError(settings.expired_token_status, "0x80044352", message)
+
+
+def expire_tokens(database: Database, table: str | None) -> None:
+    """Declare all delta tokens expired that were given so far: for one table, or for all."""
+    with database.transaction():
+        # A token given right afterwards must not carry the version that has just expired.
+        version = database.next_version() - 1
+        database.write_state(f"{_FLOOR}:{table}" if table else _FLOOR, str(version))
+
+
+def expired_up_to(database: Database, table: str) -> int:
+    """The highest version whose tokens are expired; 0 when none are."""
+    floors = (database.read_state(_FLOOR), database.read_state(f"{_FLOOR}:{table}"))
+    return max(int(floor or 0) for floor in floors)
+

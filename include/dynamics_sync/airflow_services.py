@@ -1,0 +1,100 @@
+"""What the tasks get from Airflow: Variables, connections and staging. Imported by tasks only, never while parsing."""
+
+from typing import Any
+
+import sqlalchemy as sa
+from airflow.sdk import BaseHook, ObjectStoragePath, Variable
+
+from dynamics_sync.dataverse.client import DataverseClient
+from dynamics_sync.errors import MarketingConnectionError
+from dynamics_sync.settings import VARIABLE, Settings, parse_settings
+from dynamics_sync.staging import StagingFolder
+from dynamics_sync.store.database import MarketingDatabase
+from dynamics_sync.watermark import WatermarkStore
+
+
+class AirflowVariables:
+    """Airflow's Variables, as the watermark store uses them."""
+
+    def get(self, key: str) -> str | None:
+        """Return the Variable's text, or None if there is none."""
+        value: str | None = Variable.get(key, default=None)
+        return value
+
+    def set(self, key: str, value: str) -> None:
+        """Write the Variable."""
+        Variable.set(key, value, description="Written by the sync; see docs/operations.md")
+
+
+def read_settings() -> Settings:
+    """Read the Variable `dynamics_sync`; SettingsError if it is wrong."""
+    return parse_settings(AirflowVariables().get(VARIABLE))
+
+
+def watermarks(entity: str) -> WatermarkStore:
+    """Return the watermark of an entity."""
+    return WatermarkStore(entity, AirflowVariables())
+
+
+def staging_root(settings: Settings) -> ObjectStoragePath:
+    """Return the folder under which all runs are staged."""
+    return ObjectStoragePath(settings.staging)
+
+
+def staging_folder(settings: Settings, entity: str, run_key: str) -> StagingFolder:
+    """Return the folder of one run."""
+    return StagingFolder(staging_root(settings) / entity / run_key)
+
+
+def open_dynamics(settings: Settings) -> DataverseClient:
+    """Return a client for the connection that the settings name."""
+    # The hook lives in plugins/, which Airflow puts on the path of its own processes only.
+    from dynamics_hook import DynamicsHook  # noqa: PLC0415 - see above
+
+    client: DataverseClient = DynamicsHook(settings.dynamics_conn_id).get_client()
+    return client
+
+
+def open_marketing(settings: Settings) -> MarketingDatabase:
+    """Open the marketing database that the settings name; MarketingConnectionError if it is of no kind we support."""
+    return MarketingDatabase.open(marketing_url(BaseHook.get_connection(settings.marketing_conn_id)))
+
+
+def marketing_url(connection: Any) -> sa.URL:
+    """Return the SQLAlchemy URL of an Airflow connection of type sqlite (file in `host`) or postgres."""
+    match connection.conn_type:
+        case "sqlite":
+            return sa.URL.create("sqlite", database=connection.host)
+        case "postgres" | "postgresql":
+            # A Unix socket's folder stands in `host` with a leading slash; libpq takes it from the query.
+            on_socket = (connection.host or "").startswith("/")
+            return sa.URL.create(
+                "postgresql",
+                username=connection.login,
+                password=connection.password or None,
+                host=None if on_socket else connection.host,
+                port=connection.port,
+                database=connection.schema,
+                query={
+                    **({"host": connection.host} if on_socket else {}),
+                    **{name: str(value) for name, value in connection.extra_dejson.items() if name in _LIBPQ_WORDS},
+                },
+            )
+        case other:
+            message = f"the connection {connection.conn_id} is of type {other}"
+            raise MarketingConnectionError(message, not_done="Nothing was read or written")
+
+
+#: What a connection's extra field may hand on to PostgreSQL; Airflow keeps words of its own there too.
+_LIBPQ_WORDS = frozenset(
+    {
+        "sslmode",
+        "sslrootcert",
+        "sslcert",
+        "sslkey",
+        "connect_timeout",
+        "application_name",
+        "options",
+        "keepalives",
+    }
+)

@@ -1,0 +1,174 @@
+"""From an entity of the catalogue to its DAG: wiring and nothing else.
+
+Parsing is free: what needs pandas, Arrow, a database or the network is imported inside the tasks.
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow.sdk import DAG, Asset, CronDataIntervalTimetable, Param, get_current_context, task, task_group
+
+from dynamics_sync.catalogue import Column, Entity
+
+#: The one limit that all DAGs share: how many tasks may talk to Dynamics at once.
+POOL = "dynamics_api"
+
+#: Backfills reach back as far as Dynamics' own dates do.
+_FIRST_DAY = datetime(2000, 1, 1, tzinfo=UTC)
+
+_RETRIES = {
+    "retries": 3,
+    "retry_delay": timedelta(seconds=20),
+    "retry_exponential_backoff": True,
+    "max_retry_delay": timedelta(minutes=10),
+}
+
+
+def build_dag(entity: Entity) -> DAG:
+    """Return the DAG `dynamics_<entity>`: begin → (extract → transform → load) for each slice → finish."""
+    # A bare cron string would give intervals of zero length in Airflow 3, and a backfill would read nothing.
+    schedule = CronDataIntervalTimetable(entity.schedule, timezone="UTC") if entity.schedule else None
+    with DAG(
+        dag_id=entity.dag_id,
+        dag_display_name=f"Dynamics: {entity.title}",
+        description=entity.description,
+        doc_md=document(entity),
+        schedule=schedule,
+        start_date=_FIRST_DAY,
+        catchup=False,
+        max_active_runs=1,
+        tags={"dynamics", entity.direction.value, *entity.tags},
+        params=_form(),
+        default_args={"owner": entity.owner, **_RETRIES},
+        # A run's parameters name what it does in the grid.
+        render_template_as_native_obj=False,
+    ) as dag:
+        _wire(entity)
+    return dag
+
+
+def _wire(entity: Entity) -> None:
+    @task(task_id="begin", pool=POOL)
+    def begin() -> list[dict[str, Any]]:
+        """Check the organisation, read the feed, cut the work into slices."""
+        from dynamics_sync.forward.tasks import run_begin  # noqa: PLC0415 - parsing must not pay for it
+
+        return run_begin(entity, _context())
+
+    @task(task_id="extract", pool=POOL, map_index_template="{{ slice_label }}")
+    def extract(reference: Any) -> dict[str, Any]:
+        """Read one slice page by page into staging."""
+        from dynamics_sync.forward.tasks import run_extract  # noqa: PLC0415 - see begin
+
+        context = _context()
+        context["slice_label"] = reference["label"]
+        return run_extract(entity, reference, context)
+
+    @task(task_id="transform")
+    def transform(reference: Any) -> dict[str, Any]:
+        """Bring the slice into our format; set aside what does not fit."""
+        from dynamics_sync.forward.tasks import run_transform  # noqa: PLC0415 - see begin
+
+        return run_transform(entity, reference)
+
+    @task(task_id="load")
+    def load(reference: Any) -> dict[str, int]:
+        """Merge the slice into the marketing database, in one transaction."""
+        from dynamics_sync.forward.tasks import run_load  # noqa: PLC0415 - see begin
+
+        return run_load(entity, reference)
+
+    @task(task_id="finish", trigger_rule="none_failed", outlets=[asset_of(entity)])
+    def finish() -> dict[str, int]:
+        """Apply deletions, check the counts, advance the watermark."""
+        from dynamics_sync.forward.tasks import run_finish  # noqa: PLC0415 - see begin
+
+        return run_finish(entity, _context())
+
+    @task_group(group_id="slice")
+    def copy_slice(reference: Any) -> None:
+        load(transform(extract(reference)))
+
+    references = begin()
+    copied = copy_slice.expand(reference=references)
+    [references, copied] >> finish()
+
+
+def asset_of(entity: Entity) -> Asset:
+    """The asset that a finished run updates; DAGs of others can be scheduled on it."""
+    return Asset(name=f"marketing.{entity.table}", uri=f"dynamics-sync://marketing/{entity.table}", group="dynamics")
+
+
+def _context() -> Any:
+    return get_current_context()
+
+
+def _form() -> dict[str, Param]:
+    """The trigger form. A scheduled run takes the defaults."""
+    return {
+        "mode": Param(
+            "changes",
+            type="string",
+            title="What to read",
+            description_md=(
+                "**changes** since the last run · **full**: everything again · **window**: what was modified between "
+                "two instants · **ids**: named records · **quarantine**: the records that stand in quarantine"
+            ),
+            enum=["changes", "full", "window", "ids", "quarantine"],
+        ),
+        "window_start": Param(
+            None,
+            type=["null", "string"],
+            format="date-time",
+            title="Window start",
+            description="Mode window only: rows with modifiedon from this instant on.",
+        ),
+        "window_end": Param(
+            None,
+            type=["null", "string"],
+            format="date-time",
+            title="Window end",
+            description="Mode window only: rows with modifiedon before this instant.",
+        ),
+        "ids": Param(
+            None,
+            type=["null", "string"],
+            format="multiline",
+            title="Record ids",
+            description="Mode ids only: GUIDs of Dynamics records, one a line or separated by commas.",
+        ),
+        "allow_deletions": Param(
+            default=False,
+            type="boolean",
+            title="Allow many deletions",
+            description="Only after the deletion breaker has stopped a run, and the deletions in Dynamics are real.",
+        ),
+    }
+
+
+def document(entity: Entity) -> str:
+    """The DAG's page in the UI: what it copies, field by field, and what to do when it fails."""
+    rows = "\n".join(
+        f"| `{column.field}`{_part(column)} | `{column.name}` | {column.kind} |" for column in entity.columns
+    )
+    return f"""# {entity.title}
+
+{entity.description}
+
+Table `{entity.entity}` of Dynamics → table `{entity.table}` of the marketing database, key `{entity.key.column}`.
+A deleted record stays, with `crm_deleted_at` set. Each run is a row of `sync_run`; rows that could not be applied stand
+in `sync_quarantine`. Error codes (`DS-…`) are explained in `docs/errors.md`.
+
+**Trigger** it with mode *full* to read everything again, *window* or a backfill for a span of time, *ids* for single
+records, *quarantine* to try refused rows again. Only *changes* and *full* move the watermark, the Variable
+`dynamics_watermark_{entity.entity}`.
+
+| Dynamics | column | type |
+| --- | --- | --- |
+| `{entity.key.name}` | `{entity.key.column}` | guid, key |
+{rows}
+"""
+
+
+def _part(column: Column) -> str:
+    return "" if column.part == "value" else f" ({column.part})"

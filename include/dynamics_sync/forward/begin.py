@@ -1,0 +1,247 @@
+"""begin: check that all is as it was, read the feed, and cut the work into slices.
+
+*The feed says which rows; the fetch says what they hold.* What a run reads follows from its mode and its watermark:
+
+    full, or no watermark yet        the whole table, in windows of `createdon`
+    watermark without a delta link   the keys of the whole table; what is missing or older here is fetched, what is
+                                     missing there was deleted
+    watermark with a delta link      what change tracking reports since then
+    no change tracking               `modifiedon` since the watermark, and the keys of the whole table when they are due
+
+So the first copy is checked, key by key and version by version, by the run after it, which also takes the first
+delta link.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pyarrow as pa
+
+from dynamics_sync.catalogue import ChangeSource, Entity
+from dynamics_sync.dataverse.client import DataverseClient
+from dynamics_sync.dataverse.feed import FeedReader, read_keys, read_tracked
+from dynamics_sync.dataverse.metadata import TableMetadata
+from dynamics_sync.dataverse.organization import total_record_count
+from dynamics_sync.dataverse.query import between, select_path
+from dynamics_sync.errors import ChangeTrackingExpired, RunParameterError, UnexpectedAnswer
+from dynamics_sync.forward.extract import Log
+from dynamics_sync.forward.fields import ReadPlan
+from dynamics_sync.forward.manifest import DELETED_FILE, IDS_FILE, KEYS_FILE, Manifest
+from dynamics_sync.forward.request import Mode, RunRequest
+from dynamics_sync.forward.slices import (
+    Slice,
+    chunks_of_ids,
+    whole_table,
+    windows_between,
+    windows_of_table,
+)
+from dynamics_sync.settings import Settings
+from dynamics_sync.staging import StagingFolder
+from dynamics_sync.store.database import MarketingDatabase
+from dynamics_sync.store.difference import keys_to_fetch
+from dynamics_sync.store.quarantine import open_record_keys
+from dynamics_sync.store.runs import RunIdentity
+from dynamics_sync.watermark import Watermark
+
+KEYS_SCHEMA = pa.schema({"id": pa.string(), "version": pa.int64()})
+_CREATED, _MODIFIED = "createdon", "modifiedon"
+#: Dataverse counts no further.
+_COUNT_LIMIT = 5_000
+#: Into how many slices a window is cut that holds more than can be counted: the default size of the pool dynamics_api.
+_PIECES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """What begin works with. The tables of the entity exist, and the organisation is the one the rows came from."""
+
+    entity: Entity
+    request: RunRequest
+    run: RunIdentity
+    table: TableMetadata
+    plan: ReadPlan
+    watermark: Watermark | None
+    settings: Settings
+    client: DataverseClient
+    database: MarketingDatabase
+    folder: StagingFolder
+    log: Log
+
+    def plan_run(self) -> Manifest:
+        """Read the feed, cut it into slices, write the manifest and return it."""
+        if self.request.mode is Mode.CHANGES and self.watermark is not None:
+            manifest = self._changes(self.watermark)
+        elif self.request.moves_watermark:
+            manifest = self._full_copy()
+        elif self.request.mode is Mode.WINDOW:
+            manifest = self._manifest(self._window())
+        else:
+            manifest = self._manifest(self._named_ids())
+        manifest.write(self.folder)
+        return manifest
+
+    # --- the whole table -------------------------------------------------------------------------
+
+    def _full_copy(self) -> Manifest:
+        """Everything, in windows. What changes meanwhile is found by the next run, which compares all versions."""
+        newest = self._edge(_MODIFIED, "desc")
+        slices = self._table_slices()
+        self.log(f"Copying the whole table in {len(slices)} slices.")
+        return self._manifest(slices, watermark=Watermark(begun_at=self.run.begun_at, modified_up_to=newest))
+
+    def _table_slices(self) -> list[Slice]:
+        total = total_record_count(self.client, self.entity.entity)
+        if total <= self.settings.rows_per_slice or _CREATED not in self.table.columns:
+            return whole_table(total)
+        first, last = self._edge(_CREATED, "asc"), self._edge(_CREATED, "desc")
+        if first is None or last is None:
+            return whole_table(total)
+        return windows_of_table(_CREATED, first, last, total, self.settings.rows_per_slice)
+
+    def _edge(self, column: str, direction: str) -> datetime | None:
+        """The first or last value of a column of time; None for a table without rows or without the column."""
+        if column not in self.table.columns:
+            return None
+        path = select_path(
+            self.table.set_name, [column], filter=f"{column} ne null", orderby=f"{column} {direction}", top=1
+        )
+        rows: list[dict[str, Any]] = self.client.get_json(path)["value"]
+        return datetime.fromisoformat(rows[0][column]) if rows else None
+
+    # --- what changed ------------------------------------------------------------------------------
+
+    def _changes(self, watermark: Watermark) -> Manifest:
+        match self._source():
+            case ChangeSource.TRACKING:
+                return self._tracked(watermark)
+            case ChangeSource.MODIFIEDON if not self._keys_are_due(watermark):
+                return self._modified(watermark)
+            case _:
+                newest = self._edge(_MODIFIED, "desc")
+                return self._scanned(read_keys(self.client, self.table, page_size=self.settings.page_size), newest)
+
+    def _source(self) -> ChangeSource:
+        if self.entity.changes is not ChangeSource.AUTO:
+            return self.entity.changes
+        if self.table.change_tracking:
+            return ChangeSource.TRACKING
+        return ChangeSource.MODIFIEDON if _MODIFIED in self.table.columns else ChangeSource.KEYS
+
+    def _tracked(self, watermark: Watermark) -> Manifest:
+        size = self.settings.page_size
+        if watermark.delta_link is not None:
+            try:
+                return self._delta(read_tracked(self.client, self.table, watermark.delta_link, page_size=size))
+            except ChangeTrackingExpired as expired:
+                self.log(f"{expired}")
+        return self._scanned(read_tracked(self.client, self.table, page_size=size), None)
+
+    def _delta(self, reader: FeedReader) -> Manifest:
+        keys, deleted = self._read_feed(reader)
+        self.folder.write_table(DELETED_FILE, pa.table({"id": pa.array(deleted, pa.string())}))
+        self.log(f"Change tracking reports {keys.num_rows:,} changed rows and {len(deleted):,} deleted ones.")
+        watermark = Watermark(begun_at=self.run.begun_at, delta_link=reader.delta_link)
+        return self._manifest(self._fetch(keys), watermark=watermark)
+
+    def _scanned(self, reader: FeedReader, newest: datetime | None) -> Manifest:
+        """The keys of the whole table: fetch what is missing or older here, sweep what is missing there."""
+        keys, _ = self._read_feed(reader)
+        self.folder.write_table(KEYS_FILE, keys)
+        slices = self._fetch(keys)
+        self.log(f"Compared the keys of all {keys.num_rows:,} rows.")
+        watermark = Watermark(
+            begun_at=self.run.begun_at,
+            delta_link=reader.delta_link,
+            modified_up_to=newest,
+            keys_checked_at=self.run.begun_at,
+            keys=keys.num_rows,
+        )
+        return self._manifest(slices, watermark=watermark, sweep=True)
+
+    def _modified(self, watermark: Watermark) -> Manifest:
+        """Rows modified since the watermark, with an overlap: a slow transaction may commit an earlier `modifiedon`."""
+        newest = self._edge(_MODIFIED, "desc") or watermark.modified_up_to
+        since = watermark.modified_up_to
+        condition = (
+            between(_MODIFIED, since - timedelta(seconds=self.settings.overlap_seconds), None) if since else None
+        )
+        reader = read_keys(self.client, self.table, filter=condition, page_size=self.settings.page_size)
+        keys, _ = self._read_feed(reader)
+        self.log(f"{keys.num_rows:,} rows were modified since {since}.")
+        advanced = watermark.model_copy(update={"begun_at": self.run.begun_at, "modified_up_to": newest})
+        return self._manifest(self._fetch(keys), watermark=advanced)
+
+    def _keys_are_due(self, watermark: Watermark) -> bool:
+        """Deletions show only in the keys of the whole table: always where that is cheap, else after some hours."""
+        if watermark.keys_checked_at is None or (watermark.keys or 0) <= self.settings.key_check_rows:
+            return True
+        due = watermark.keys_checked_at + timedelta(hours=self.settings.key_check_hours)
+        return self.run.begun_at >= due
+
+    def _read_feed(self, reader: FeedReader) -> tuple[pa.Table, list[str]]:
+        """Read the feed to its end: keys with versions, and deleted ids."""
+        batches: list[pa.RecordBatch] = []
+        deleted: list[str] = []
+        for page in reader.pages():
+            if page.without_key:
+                message = f"the feed of {self.entity.entity} holds {page.without_key} rows without a key"
+                raise UnexpectedAnswer(message, not_done="Nothing was read")
+            batches.append(pa.record_batch([page.ids, page.versions], schema=KEYS_SCHEMA))
+            deleted += page.deleted
+        return pa.Table.from_batches(batches, schema=KEYS_SCHEMA), deleted
+
+    def _fetch(self, keys: pa.Table) -> list[Slice]:
+        """Slices for those keys that are missing here or older; the whole table where that is most of it."""
+        wanted = keys_to_fetch(self.database, self.entity, keys)
+        if len(wanted) > self.settings.rows_per_slice and 2 * len(wanted) > keys.num_rows:
+            return self._table_slices()
+        return self._slices_of_ids(wanted)
+
+    # --- named by a person -------------------------------------------------------------------------
+
+    def _window(self) -> list[Slice]:
+        start, end = self.request.window_start, self.request.window_end
+        if start is None or end is None or _MODIFIED not in self.table.columns:
+            message = f"{self.entity.entity} has no modifiedon, so that no window of it can be read"
+            raise RunParameterError(message, not_done="Nothing was read", next_step="Run it in mode full")
+        path = select_path(
+            self.table.set_name,
+            [self.table.primary_id],
+            filter=between(_MODIFIED, start, end),
+            top=1,
+            count=True,
+        )
+        rows = int(self.client.get_json(path)["@odata.count"])
+        self.log(f"The window holds {'at least ' if rows >= _COUNT_LIMIT else ''}{rows:,} rows.")
+        return windows_between(_MODIFIED, start, end, _PIECES if rows >= _COUNT_LIMIT else 1)
+
+    def _named_ids(self) -> list[Slice]:
+        named = self.request.mode is Mode.IDS
+        ids = list(self.request.ids) if named else open_record_keys(self.database, self.entity)
+        self.log(f"Reading {len(ids):,} named records.")
+        return self._slices_of_ids(pa.array(ids, pa.string()))
+
+    def _slices_of_ids(self, ids: pa.Array) -> list[Slice]:
+        self.folder.write_table(IDS_FILE, pa.table({"id": ids}))
+        return chunks_of_ids(len(ids), self.settings.ids_per_slice)
+
+    def _manifest(self, slices: list[Slice], *, watermark: Watermark | None = None, sweep: bool = False) -> Manifest:
+        return Manifest(
+            self.run,
+            self.request.mode,
+            self.plan,
+            tuple(slices),
+            self.settings.page_size,
+            watermark,
+            sweep,
+            self.request.allow_deletions,
+        )
+
+
+def new_run(entity: str, run_id: str, begun_at: datetime) -> RunIdentity:
+    """Name a run. The key names its staging folder, and is another one when the same run is cleared and run again."""
+    stamp = begun_at.astimezone(UTC).strftime("%Y%m%dT%H%M%S%f")
+    digest = hashlib.sha256(run_id.encode()).hexdigest()[:8]
+    return RunIdentity(entity=entity, run_id=run_id, run_key=f"{stamp}-{digest}", begun_at=begun_at)

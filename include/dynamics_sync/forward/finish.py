@@ -1,0 +1,55 @@
+"""finish: apply deletions, check that the counts add up, and only then advance the watermark."""
+
+import pyarrow as pa
+
+from dynamics_sync.catalogue import Entity
+from dynamics_sync.forward.extract import Log
+from dynamics_sync.forward.manifest import DELETED_FILE, KEYS_FILE, Manifest
+from dynamics_sync.settings import Settings
+from dynamics_sync.staging import StagingFolder
+from dynamics_sync.store.database import MarketingDatabase
+from dynamics_sync.store.deletions import Breaker, mark_absent, mark_deleted
+from dynamics_sync.store.runs import Counts, finish_run
+from dynamics_sync.watermark import WatermarkStore
+
+
+def finish(
+    manifest: Manifest,
+    folder: StagingFolder,
+    entity: Entity,
+    database: MarketingDatabase,
+    watermarks: WatermarkStore,
+    settings: Settings,
+    *,
+    log: Log,
+) -> Counts:
+    """End a run whose slices are all loaded; repeating it changes nothing.
+
+    Raises DeletionBreaker before anything is marked, CountsDoNotAddUp before the watermark moves.
+    """
+    breaker = Breaker(
+        share=settings.deletion_breaker_share,
+        at_least=settings.deletion_breaker_at_least,
+        open=manifest.allow_deletions,
+    )
+    deleted = 0
+    if manifest.sweep:
+        deleted = mark_absent(database, entity, manifest.run, folder.read_table(KEYS_FILE), breaker)
+    elif folder.exists(DELETED_FILE):
+        ids = folder.read_table(DELETED_FILE)["id"].combine_chunks()
+        deleted = mark_deleted(database, entity, manifest.run, _one_array(ids), breaker)
+    counts = finish_run(database, manifest.run, deleted, slices=len(manifest.slices))
+    if manifest.watermark is not None:
+        watermarks.advance(manifest.watermark, log=log)
+    log(
+        f"{entity.title}: read {counts.read:,}, inserted {counts.inserted:,}, updated {counts.updated:,}, unchanged "
+        f"{counts.unchanged:,}, rejected {counts.rejected:,}, deleted {deleted:,}."
+    )
+    if counts.rejected:
+        log(f"{counts.rejected:,} rows were set aside: select * from sync_quarantine where resolved_at is null")
+    folder.remove()
+    return counts
+
+
+def _one_array(array: pa.Array | pa.ChunkedArray) -> pa.Array:
+    return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array

@@ -1,0 +1,51 @@
+"""load: bring one transformed slice into the marketing database."""
+
+from dynamics_sync.catalogue import Entity
+from dynamics_sync.forward.extract import Log
+from dynamics_sync.forward.manifest import Manifest
+from dynamics_sync.forward.rejected import Rejected, rejected_from_json
+from dynamics_sync.staging import StagingFolder
+from dynamics_sync.store.database import MarketingDatabase
+from dynamics_sync.store.merge import RejectedRow, load_slice
+from dynamics_sync.store.runs import Counts
+
+
+def load_staged(
+    manifest: Manifest,
+    number: int,
+    folder: StagingFolder,
+    entity: Entity,
+    database: MarketingDatabase,
+    *,
+    log: Log,
+) -> Counts:
+    """Bring a transformed slice into the marketing database, in one transaction; repeating it changes nothing."""
+    piece = manifest.piece(number)
+    rows = folder.read_table(f"{piece.folder}/rows.parquet")
+    rejected = rejected_from_json(folder.read_json(f"{piece.folder}/rejected.json"))
+    counts = load_slice(
+        database,
+        entity,
+        manifest.run,
+        number,
+        rows,
+        [_for_store(row) for row in rejected],
+        read=rows.num_rows + len(rejected),
+        filtered=0,
+    )
+    log(
+        f"Read {counts.read:,} = inserted {counts.inserted:,} + updated {counts.updated:,} + unchanged "
+        f"{counts.unchanged:,} + filtered {counts.filtered:,} + rejected {counts.rejected:,}."
+    )
+    return counts
+
+
+def _for_store(row: Rejected) -> RejectedRow:
+    return RejectedRow(
+        record_key=row.record_key,
+        code=row.code,
+        column_name=row.field,
+        reason=row.reason,
+        payload=row.payload,
+        version=row.version,
+    )

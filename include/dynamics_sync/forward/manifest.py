@@ -1,0 +1,79 @@
+"""The manifest: what begin decided, written to staging once and read by every other task of the run."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Self
+
+from dynamics_sync.forward.fields import ReadPlan
+from dynamics_sync.forward.request import Mode
+from dynamics_sync.forward.slices import Slice
+from dynamics_sync.staging import StagingFolder
+from dynamics_sync.store.runs import RunIdentity
+from dynamics_sync.watermark import Watermark
+
+FILE = "begin.json"
+#: All keys of the table, where the feed was a scan: what is not among them was deleted.
+KEYS_FILE = "keys.parquet"
+#: The ids that the feed reported as deleted.
+DELETED_FILE = "deleted.parquet"
+#: The ids to fetch, in the order in which slices count them.
+IDS_FILE = "ids.parquet"
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """One run of one entity: who it is, how it reads, its slices, and what finish does at the end."""
+
+    run: RunIdentity
+    mode: Mode
+    plan: ReadPlan
+    slices: tuple[Slice, ...]
+    page_size: int
+    #: What finish writes when all is well; None for runs that leave the watermark alone.
+    watermark: Watermark | None
+    #: Rows that are not in KEYS_FILE are marked as deleted.
+    sweep: bool
+    allow_deletions: bool
+
+    def write(self, folder: StagingFolder) -> None:
+        """Write the manifest as the last thing that begin does."""
+        folder.write_json(
+            FILE,
+            {
+                "run": {
+                    "entity": self.run.entity,
+                    "run_id": self.run.run_id,
+                    "run_key": self.run.run_key,
+                    "begun_at": self.run.begun_at.isoformat(),
+                },
+                "mode": self.mode.value,
+                "plan": self.plan.to_json(),
+                "slices": [piece.to_json() for piece in self.slices],
+                "page_size": self.page_size,
+                "watermark": None if self.watermark is None else self.watermark.model_dump_json(exclude_none=True),
+                "sweep": self.sweep,
+                "allow_deletions": self.allow_deletions,
+            },
+        )
+
+    @classmethod
+    def read(cls, folder: StagingFolder) -> Self:
+        """Read what begin wrote; StagingGone if it is not there."""
+        value: Mapping[str, Any] = folder.read_json(FILE)
+        run = {**value["run"], "begun_at": datetime.fromisoformat(value["run"]["begun_at"])}
+        written = value["watermark"]
+        return cls(
+            RunIdentity(**run),
+            Mode(value["mode"]),
+            ReadPlan.from_json(value["plan"]),
+            tuple(Slice.from_json(piece) for piece in value["slices"]),
+            value["page_size"],
+            None if written is None else Watermark.model_validate_json(written),
+            value["sweep"],
+            value["allow_deletions"],
+        )
+
+    def piece(self, number: int) -> Slice:
+        """Return the slice of that number; they count from 1."""
+        return self.slices[number - 1]

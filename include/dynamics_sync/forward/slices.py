@@ -1,0 +1,112 @@
+"""How the work of a run is cut into slices, each read by one mapped task."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from itertools import pairwise
+from typing import Any, Self
+
+from dynamics_sync.dataverse.query import between
+
+#: Airflow expands a task 1,024 times at most by default; one fan-out must stay below.
+MOST_SLICES = 1_000
+
+
+class SliceKind(StrEnum):
+    """How a slice names its rows."""
+
+    #: By a filter on a column of time, or by none: the whole table.
+    WINDOW = "window"
+    #: By the ids from `first` to `last` (exclusive) of the run's list.
+    IDS = "ids"
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """One piece of work. `expected` is how many rows it may bring, where that is known; it only serves progress."""
+
+    number: int
+    kind: SliceKind
+    label: str
+    filter: str | None = None
+    first: int = 0
+    last: int = 0
+    expected: int | None = None
+
+    @property
+    def folder(self) -> str:
+        """Where its pages stand within the run's folder."""
+        return f"slice-{self.number:04d}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Write the slice down for the manifest."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """Read a slice that `to_json` wrote."""
+        return cls(**{**value, "kind": SliceKind(value["kind"])})
+
+
+def whole_table(total: int | None) -> list[Slice]:
+    """One slice that reads everything."""
+    return [Slice(1, SliceKind.WINDOW, "the whole table", expected=total)]
+
+
+def windows_of_table(column: str, first: datetime, last: datetime, total: int, rows_per_slice: int) -> list[Slice]:
+    """Cut a whole table along a column of time.
+
+    The windows leave nothing out: the first has no beginning and takes rows without a value, the last has no end.
+    """
+    cuts = _cuts(first, last, math.ceil(total / rows_per_slice))
+    if not cuts:
+        return whole_table(total)
+    edges = [None, *cuts, None]
+    each = math.ceil(total / (len(edges) - 1))
+    slices = []
+    for number, (start, end) in enumerate(pairwise(edges), start=1):
+        condition = between(column, start, end)
+        if start is None:
+            condition = f"({condition} or {column} eq null)"
+        slices.append(Slice(number, SliceKind.WINDOW, _label(column, start, end), condition, expected=each))
+    return slices
+
+
+def windows_between(column: str, start: datetime, end: datetime, pieces: int) -> list[Slice]:
+    """Cut a window of time, start <= column < end, into slices of equal length of time."""
+    edges = [start, *_cuts(start, end, pieces), end]
+    return [
+        Slice(number, SliceKind.WINDOW, _label(column, a, b), between(column, a, b))
+        for number, (a, b) in enumerate(pairwise(edges), start=1)
+    ]
+
+
+def chunks_of_ids(count: int, ids_per_slice: int) -> list[Slice]:
+    """Cut a list of ids; chunks grow where there would be too many."""
+    size = max(ids_per_slice, math.ceil(count / MOST_SLICES))
+    return [
+        Slice(
+            number,
+            SliceKind.IDS,
+            f"ids {start + 1:,} to {min(start + size, count):,}",
+            first=start,
+            last=min(start + size, count),
+            expected=min(size, count - start),
+        )
+        for number, start in enumerate(range(0, count, size), start=1)
+    ]
+
+
+def _cuts(first: datetime, last: datetime, pieces: int) -> Sequence[datetime]:
+    """The inner edges of so many pieces of equal length, to the second; fewer where the time is short."""
+    pieces = min(pieces, MOST_SLICES)
+    seconds = (last - first).total_seconds()
+    moments = {first.replace(microsecond=0) + timedelta(seconds=round(seconds * n / pieces)) for n in range(1, pieces)}
+    return sorted(moment for moment in moments if first < moment < last)
+
+
+def _label(column: str, start: datetime | None, end: datetime | None) -> str:
+    written = [f"{edge:%Y-%m-%d %H:%M:%S}" if edge else "" for edge in (start, end)]
+    return f"{column} {written[0]} … {written[1]}".replace("  ", " ").strip()

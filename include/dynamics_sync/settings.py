@@ -1,0 +1,53 @@
+"""Settings of the sync as a whole: the Airflow Variable `dynamics_sync`, JSON, checked once when it is read."""
+
+import difflib
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from dynamics_sync.errors import SettingsError
+
+#: The Airflow Variable that holds the settings.
+VARIABLE = "dynamics_sync"
+
+
+class Settings(BaseModel):
+    """What a team may set; each has a default, so that an empty Variable is a valid one."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    dynamics_conn_id: str = "dynamics_default"
+    marketing_conn_id: str = "marketing_db"
+    #: Where rows travel between tasks: a folder or an object store (`s3://…`, `abfs://…`) that all workers reach.
+    staging: str = "file:///tmp/dynamics_sync"
+    #: Staging of failed runs is removed by dynamics_operations after so many days; it holds personal data.
+    staging_days: Annotated[int, Field(ge=1, le=365)] = 7
+    #: Rows a page; Dataverse gives 5,000 at most.
+    page_size: Annotated[int, Field(ge=1, le=5000)] = 5000
+    #: Rows that one mapped task copies in a full copy.
+    rows_per_slice: Annotated[int, Field(ge=100)] = 50_000
+    #: Changed ids that one mapped task fetches.
+    ids_per_slice: Annotated[int, Field(ge=100)] = 5_000
+    #: For tables without change tracking: how far behind the newest `modifiedon` the feed reads again.
+    overlap_seconds: Annotated[int, Field(ge=0)] = 300
+    #: For tables without change tracking: all keys are compared at each run up to so many rows, ...
+    key_check_rows: Annotated[int, Field(ge=0)] = 25_000
+    #: ... and after so many hours where there are more.
+    key_check_hours: Annotated[float, Field(gt=0)] = 24.0
+    #: A run may mark at most this share of a table's living rows as deleted, ...
+    deletion_breaker_share: Annotated[float, Field(ge=0, le=1)] = 0.2
+    #: ... but so many rows always.
+    deletion_breaker_at_least: Annotated[int, Field(ge=0)] = 25
+
+
+def parse_settings(text: str | None) -> Settings:
+    """Read the Variable's JSON; SettingsError with the nearest valid word if it is wrong. None means all defaults."""
+    try:
+        return Settings.model_validate_json(text) if text else Settings()
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        word = ".".join(str(part) for part in first["loc"])
+        near = difflib.get_close_matches(word, Settings.model_fields, n=1)
+        hint = f"; did you mean `{near[0]}`?" if near and first["type"] == "extra_forbidden" else ""
+        message = f"the Variable {VARIABLE}: {f'`{word}`: ' if word else ''}{first['msg']}{hint}"
+        raise SettingsError(message) from None

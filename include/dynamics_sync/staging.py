@@ -1,0 +1,129 @@
+"""Staging: where rows travel from task to task, as Parquet, in a folder or an object store that all workers reach.
+
+A run has one folder, `<staging>/<entity>/<run key>/`. Files are written once by one task and read by the next; a file
+that a killed task left half-written is written again under the same name before anybody reads it.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import IO, Any, Protocol, Self, cast
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dynamics_sync.errors import StagingGone
+
+#: A run's folder begins with the instant at which the run began; see `new_run`.
+_RUN_FOLDER = re.compile(r"\d{8}T\d{12}-[0-9a-f]{8}")
+
+
+class StagingPath(Protocol):
+    """What `pathlib.Path` and Airflow's `ObjectStoragePath` have in common, as far as it is needed here."""
+
+    @property
+    def name(self) -> str: ...
+
+    def __truediv__(self, name: str) -> Self: ...
+
+    def open(self, mode: str) -> IO[Any]: ...
+
+    def exists(self) -> bool: ...
+
+    def iterdir(self) -> Iterator[Self]: ...
+
+    def is_dir(self) -> bool: ...
+
+    def unlink(self) -> None: ...
+
+    def rmdir(self) -> None: ...
+
+    def mkdir(self, *, parents: bool, exist_ok: bool) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class StagingFolder:
+    """The folder of one run."""
+
+    path: StagingPath
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Write a small JSON document."""
+        with self._create(name) as file:
+            file.write(json.dumps(value, default=str).encode())
+
+    def read_json(self, name: str) -> Any:
+        """Read a JSON document; StagingGone if it is not there."""
+        with self._open(name) as file:
+            return json.loads(file.read())
+
+    def write_table(self, name: str, table: pa.Table) -> None:
+        """Write an Arrow table as Parquet."""
+        with self._create(name) as file:
+            pq.write_table(table, file, compression="lz4")
+
+    def read_table(self, name: str) -> pa.Table:
+        """Read a Parquet file; StagingGone if it is not there."""
+        with self._open(name) as file:
+            return pq.read_table(pa.PythonFile(cast("Any", file)))
+
+    def exists(self, name: str) -> bool:
+        """Say whether a file of that name was written."""
+        return self._at(name).exists()
+
+    def remove(self) -> None:
+        """Remove the folder with all that is in it; staged rows are personal data."""
+        remove_tree(self.path)
+
+    def _at(self, name: str) -> StagingPath:
+        path = self.path
+        for part in name.split("/"):
+            path = path / part
+        return path
+
+    @contextmanager
+    def _create(self, name: str) -> Iterator[IO[Any]]:
+        parent = self.path
+        *folders, _ = name.split("/")
+        for folder in folders:
+            parent = parent / folder
+        parent.mkdir(parents=True, exist_ok=True)
+        with self._at(name).open("wb") as file:
+            yield file
+
+    @contextmanager
+    def _open(self, name: str) -> Iterator[IO[Any]]:
+        try:
+            file = self._at(name).open("rb")
+        except FileNotFoundError:
+            message = f"the staged file {name} of this run is gone"
+            raise StagingGone(message, not_done="Nothing was written by this task") from None
+        with file:
+            yield file
+
+
+def remove_tree(path: StagingPath) -> None:
+    """Remove a folder and what is in it; a folder that is not there is no error."""
+    if not path.exists():
+        return
+    for child in list(path.iterdir()):
+        if child.is_dir():
+            remove_tree(child)
+        else:
+            child.unlink()
+    path.rmdir()
+
+
+def remove_old_runs(root: StagingPath, *, days: int, now: datetime) -> int:
+    """Remove the folders of runs that began more than so many days ago; return how many. The name tells when."""
+    removed = 0
+    limit = f"{now - timedelta(days=days):%Y%m%dT%H%M%S}"
+    entities = [folder for folder in root.iterdir() if folder.is_dir()] if root.exists() else []
+    for run in [run for entity in entities for run in entity.iterdir()]:
+        if _RUN_FOLDER.fullmatch(run.name) and run.name < limit:
+            remove_tree(run)
+            removed += 1
+    return removed

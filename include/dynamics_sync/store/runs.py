@@ -1,0 +1,138 @@
+"""The record of runs: what each run read and did, in figures that must add up."""
+
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime
+from typing import Self
+
+import sqlalchemy as sa
+
+from dynamics_sync.errors import CountsDoNotAddUp, SyncError
+from dynamics_sync.store.database import MarketingDatabase
+from dynamics_sync.store.sync_tables import SYNC_RUN, SYNC_SLICE, ensure_sync_tables
+
+
+@dataclass(frozen=True, slots=True)
+class RunIdentity:
+    """Which attempt at which run of which entity. `run_key` is new for each attempt; `begun_at` is aware."""
+
+    entity: str
+    run_id: str
+    run_key: str
+    begun_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What became of the rows that were read, in rows."""
+
+    read: int = 0
+    inserted: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    filtered: int = 0
+    rejected: int = 0
+
+    def __add__(self, other: Self) -> Self:
+        mine, theirs = asdict(self), asdict(other)
+        return type(self)(**{name: mine[name] + theirs[name] for name in mine})
+
+    def check(self) -> None:
+        """Raise CountsDoNotAddUp, with the figures, unless each row that was read is accounted for once."""
+        accounted = self.inserted + self.updated + self.unchanged + self.filtered + self.rejected
+        if self.read == accounted and min(asdict(self).values()) >= 0:
+            return
+        message = (
+            f"read {self.read} rows, but accounted for {accounted}: inserted {self.inserted} + updated {self.updated}"
+            f" + unchanged {self.unchanged} + filtered {self.filtered} + rejected {self.rejected}"
+        )
+        raise CountsDoNotAddUp(message, not_done="Nothing was committed")
+
+
+#: Where each figure of Counts stands in sync_run and sync_slice.
+_FIGURES = {field.name: "read_rows" if field.name == "read" else field.name for field in fields(Counts)}
+
+
+def count_values(counts: Counts) -> dict[str, int]:
+    """Return the figures by the names of their columns in `sync_run` and `sync_slice`."""
+    return {_FIGURES[name]: value for name, value in asdict(counts).items()}
+
+
+def recorded_slice(connection: sa.Connection, run_key: str, slice_number: int) -> Counts | None:
+    """Return what was counted when the slice was loaded; None if it was not loaded yet."""
+    query = sa.select(*(SYNC_SLICE.c[column].label(name) for name, column in _FIGURES.items()))
+    row = connection.execute(
+        query.where(SYNC_SLICE.c.run_key == run_key, SYNC_SLICE.c.slice == slice_number)
+    ).one_or_none()
+    return Counts(**row._mapping) if row else None
+
+
+def record_slice(
+    connection: sa.Connection, run: RunIdentity, slice_number: int, counts: Counts, now: datetime
+) -> None:
+    """Note that the slice is loaded; stands or falls with the transaction that loads it."""
+    values = {"run_key": run.run_key, "slice": slice_number, "committed_at": now, **count_values(counts)}
+    connection.execute(SYNC_SLICE.insert().values(values))
+
+
+def begin_run(db: MarketingDatabase, run: RunIdentity, mode: str) -> None:
+    """Write the run as running. A run that was cleared and begins again takes the place of its earlier attempt."""
+    ensure_sync_tables(db)
+    same_run = sa.and_(SYNC_RUN.c.entity == run.entity, SYNC_RUN.c.run_id == run.run_id)
+    earlier_keys = sa.select(SYNC_RUN.c.run_key).where(same_run, SYNC_RUN.c.run_key != run.run_key)
+    values = {**asdict(run), "mode": mode, "state": "running"}
+    with db.writing() as connection:
+        connection.execute(SYNC_SLICE.delete().where(SYNC_SLICE.c.run_key.in_(earlier_keys)))
+        connection.execute(SYNC_RUN.delete().where(same_run))
+        connection.execute(SYNC_RUN.insert().values(values))
+
+
+def fail_run(db: MarketingDatabase, run: RunIdentity, error: SyncError | str) -> None:
+    """Write the run as failed, with the error's code and text. A run that succeeded stays as it is."""
+    code = error.code if isinstance(error, SyncError) else None
+    values = {"state": "failed", "finished_at": db.now(), "error_code": code, "error": str(error)}
+    with db.writing() as connection:
+        connection.execute(
+            SYNC_RUN.update().where(_attempt(run), SYNC_RUN.c.state != "success").values(values)
+        )
+
+
+def finish_run(db: MarketingDatabase, run: RunIdentity, deleted: int) -> Counts:
+    """Sum the slices of the run, check the sum and write the run as successful, in one transaction.
+
+    Returns the sum. Raises CountsDoNotAddUp, also if another attempt took the run's place meanwhile.
+    """
+    with db.writing() as connection:
+        counts = _sum_of_slices(connection, run.run_key)
+        counts.check()
+        values = {"state": "success", "finished_at": db.now(), "deleted": deleted, **count_values(counts)}
+        cleared = {"error_code": None, "error": None}
+        done = connection.execute(SYNC_RUN.update().where(_attempt(run)).values(**values, **cleared))
+        if done.rowcount != 1:
+            message = (
+                f"{run.entity}: the run {run.run_id} was begun anew while this attempt was still going on"
+            )
+            raise CountsDoNotAddUp(message, not_done="Its counts were not written")
+    return counts
+
+
+def run_state(db: MarketingDatabase, run: RunIdentity) -> str | None:
+    """Return running, success or failed; None if this attempt at the run was never begun."""
+    ensure_sync_tables(db)
+    with db.reading() as connection:
+        return connection.execute(sa.select(SYNC_RUN.c.state).where(_attempt(run))).scalar_one_or_none()
+
+
+def _attempt(run: RunIdentity) -> sa.ColumnElement[bool]:
+    return sa.and_(
+        SYNC_RUN.c.entity == run.entity, SYNC_RUN.c.run_id == run.run_id, SYNC_RUN.c.run_key == run.run_key
+    )
+
+
+def _sum_of_slices(connection: sa.Connection, run_key: str) -> Counts:
+    sums = (
+        sa.func.coalesce(sa.func.sum(SYNC_SLICE.c[column]), 0).label(name)
+        for name, column in _FIGURES.items()
+    )
+    row = connection.execute(sa.select(*sums).where(SYNC_SLICE.c.run_key == run_key)).one()
+    # PostgreSQL sums up BIGINT as NUMERIC.
+    return Counts(**{name: int(value) for name, value in row._mapping.items()})

@@ -1,0 +1,155 @@
+"""The tables of the entities: made from the catalogue, extended when it grows, never cut back."""
+
+from functools import lru_cache
+
+import pyarrow as pa
+import sqlalchemy as sa
+
+from dynamics_sync.catalogue import Column, Entity
+from dynamics_sync.errors import ColumnConflict
+from dynamics_sync.store import views
+from dynamics_sync.store.column_types import Instant, arrow_type, guid_type, sql_type
+from dynamics_sync.store.database import MarketingDatabase, take_lock
+from dynamics_sync.store.sync_tables import SCHEMA_LOCK, ensure_sync_tables
+
+VERSION = "crm_version"
+DELETED_AT = "crm_deleted_at"
+UPDATED_AT = "updated_at"
+
+
+def entity_table(entity: Entity) -> sa.Table:
+    """Return the entity's table: key, the catalogue's columns in order, version, deletion and last change."""
+    # The catalogue's models hold a mapping and cannot be hashed; what the table is made of can.
+    comment = " ".join(f"{entity.title}. {entity.description}".split())
+    return _build_table(
+        entity.table, entity.entity, entity.key.column, entity.key.name, entity.columns, comment
+    )
+
+
+@lru_cache(maxsize=256)
+def _build_table(
+    name: str, logical_name: str, key: str, key_name: str, columns: tuple[Column, ...], comment: str
+) -> sa.Table:
+    origins = {column.name: f"{logical_name}.{column.field}" for column in columns}
+    return sa.Table(
+        name,
+        sa.MetaData(),
+        sa.Column(key, guid_type(), primary_key=True, comment=f"{logical_name}.{key_name}"),
+        *(sa.Column(column.name, sql_type(column), comment=origins[column.name]) for column in columns),
+        sa.Column(VERSION, sa.BigInteger, nullable=False, comment="Dynamics' versionnumber of these values"),
+        sa.Column(
+            DELETED_AT,
+            Instant,
+            comment="When a run found the record deleted in Dynamics; null while it is alive",
+        ),
+        sa.Column(UPDATED_AT, Instant, nullable=False, comment="When a value of this row last changed here"),
+        # Those who read what changed since they last looked need this one; a lookup's index is theirs to add,
+        # as each index slows down every load.
+        sa.Index(f"{name}_updated_at", UPDATED_AT),
+        comment=comment,
+    )
+
+
+def rows_schema(entity: Entity) -> pa.Schema:
+    """Return the Arrow schema of the rows that `load_slice` takes: key, the catalogue's columns, `crm_version`."""
+    key = pa.field(entity.key.column, pa.string(), nullable=False)
+    version = pa.field(VERSION, pa.int64(), nullable=False)
+    return pa.schema(
+        [key, *(pa.field(column.name, arrow_type(column)) for column in entity.columns), version]
+    )
+
+
+def ensure_tables(db: MarketingDatabase, entity: Entity) -> tuple[str, ...]:
+    """Create the entity's table, or add and widen columns so that the catalogue's fields fit; drop nothing.
+
+    Returns what was done, one sentence each; nothing if all was there. Several processes may call it at once.
+    Raises ColumnConflict, before anything is changed, if a column cannot hold what the catalogue says.
+    """
+    ensure_sync_tables(db)
+    table = entity_table(entity)
+    with db.writing() as connection:
+        take_lock(connection, SCHEMA_LOCK)
+        if not sa.inspect(connection).has_table(table.name):
+            table.create(connection)
+            return (f"created table {table.name}",)
+        return _extend(connection, table)
+
+
+def _extend(connection: sa.Connection, table: sa.Table) -> tuple[str, ...]:
+    held = _held_types(connection, table)
+    missing = [column for column in table.columns if column.name not in held]
+    _check_own_columns(table, missing)
+    retyped = [
+        column
+        for column in table.columns
+        if column.name in held and held[column.name] != _type_text(connection, column)
+    ]
+    widened = [column for column in retyped if _must_widen(connection, column, held[column.name])]
+    for column in missing:
+        _add_column(connection, column)
+    if widened and connection.dialect.name == "postgresql":
+        _widen_columns(connection, widened)
+        done = [f"widened column {table.name}.{c.name} to {_type_text(connection, c)}" for c in widened]
+    else:
+        done = []
+    return (*(f"added column {table.name}.{column.name}" for column in missing), *done)
+
+
+def _held_types(connection: sa.Connection, table: sa.Table) -> dict[str, str]:
+    """Return the columns that the table has, each with its type as its database writes it."""
+    columns = sa.inspect(connection).get_columns(table.name)
+    return {column["name"]: column["type"].compile(connection.dialect) for column in columns}
+
+
+def _type_text(connection: sa.Connection, column: sa.Column[object]) -> str:
+    return column.type.compile(connection.dialect)
+
+
+def _check_own_columns(table: sa.Table, missing: list[sa.Column[object]]) -> None:
+    """Refuse a table that was there before the sync: one without the columns that every table of ours has."""
+    own = {*table.primary_key.columns.keys(), VERSION, DELETED_AT, UPDATED_AT}
+    for column in missing:
+        if column.name in own:
+            raise ColumnConflict(
+                f"table {table.name} exists, but has no column {column.name}, so the sync did not make it",
+                not_done="Nothing was changed",
+                next_step="Rename that table, or give the entity another `table` in the catalogue",
+            )
+
+
+def _must_widen(connection: sa.Connection, column: sa.Column[object], held: str) -> bool:
+    """Say whether a text column has to grow; ColumnConflict for any other difference of types."""
+    wanted = column.type
+    if isinstance(wanted, sa.String) and not isinstance(wanted, sa.CHAR):
+        if held == "TEXT":
+            return False
+        if held.startswith("VARCHAR("):
+            length = int(held.removeprefix("VARCHAR(").removesuffix(")"))
+            return wanted.length is None or wanted.length > length
+    message = (
+        f"column {column.table.name}.{column.name} is of type {held},"
+        f" the catalogue needs {_type_text(connection, column)}"
+    )
+    raise ColumnConflict(message, not_done="Nothing was changed")
+
+
+def _add_column(connection: sa.Connection, column: sa.Column[object]) -> None:
+    dialect = connection.dialect
+    table = dialect.identifier_preparer.format_table(column.table)
+    definition = sa.schema.CreateColumn(column).compile(dialect=dialect)
+    connection.execute(sa.text(f"ALTER TABLE {table} ADD COLUMN {definition}"))
+    if dialect.supports_comments:
+        connection.execute(sa.schema.SetColumnComment(column))
+
+
+def _widen_columns(connection: sa.Connection, columns: list[sa.Column[object]]) -> None:
+    """Let text columns of PostgreSQL grow. SQLite enforces no length, there is nothing to do."""
+    preparer = connection.dialect.identifier_preparer
+    # PostgreSQL changes no column that a view shows; ours is taken away for the length of this transaction.
+    had_view = views.drop_view(connection)
+    for column in columns:
+        table, name = preparer.format_table(column.table), preparer.format_column(column)
+        text = f"ALTER TABLE {table} ALTER COLUMN {name} TYPE {_type_text(connection, column)}"
+        connection.execute(sa.text(text))
+    if had_view:
+        views.create_view(connection)

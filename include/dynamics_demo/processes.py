@@ -17,6 +17,9 @@ import psutil
 #: Start times come from the kernel's clock ticks; two readings of one differ by less than this (seconds).
 _SAME_START = 1.0
 
+#: They are meant to outlive us; Python would warn of each one that is dropped while it runs.
+_STARTED: dict[int, subprocess.Popen[bytes]] = {}
+
 
 @dataclass(frozen=True, slots=True)
 class ProcessRecord:
@@ -76,6 +79,7 @@ def start_process(
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+    _STARTED[process.pid] = process
     return record_process(name, process.pid, records=records, ending=ending)
 
 
@@ -120,7 +124,9 @@ def stop_process(record: ProcessRecord, *, patience: float = 30.0) -> bool:
         left = [process for process in members if process.is_running()]
         for process in left:
             _send(process, number)
-        psutil.wait_procs(left, timeout=5)
+        psutil.wait_procs(left, timeout=min(patience, 5))
+    if record.pid in _STARTED and not is_running(record):
+        _STARTED.pop(record.pid).poll()
     return bool(members)
 
 

@@ -9,7 +9,7 @@ from dynamics_demo.console import Progress
 from dynamics_demo.entities import Entity
 from dynamics_demo.problems import DemoError
 
-#: A DAG that has never run is run by its schedule as soon as it is unpaused; if not within so many seconds, we trigger it.
+#: The schedule runs a DAG that has never run as soon as it is unpaused; after so many seconds we trigger it.
 _SCHEDULE_MAY_TAKE = 20.0
 
 

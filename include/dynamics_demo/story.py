@@ -69,13 +69,13 @@ def _copy(stage: Stage) -> None:
 
 
 def _total(rows: Sequence[tuple[object, ...]]) -> tuple[object, ...]:
-    """Add up all columns of whole numbers. Seconds are not added: the runs overlap."""
-    sums = [sum(column) if all(isinstance(value, int) for value in column) else "" for column in _columns(rows)]
-    return ("total", *sums)
+    """Add up the columns of whole numbers. Seconds are not added, as the runs overlap."""
+    return ("total", *(_sum(column) for column in list(zip(*rows, strict=True))[1:]))
 
 
-def _columns(rows: Sequence[tuple[object, ...]]) -> list[list[int]]:
-    return [[value for value in column if isinstance(value, int | float)] for column in zip(*rows, strict=True)][1:]
+def _sum(column: Sequence[object]) -> int | str:
+    numbers = [value for value in column if isinstance(value, int)]
+    return sum(numbers) if len(numbers) == len(column) else ""
 
 
 def _change_and_copy(stage: Stage) -> None:

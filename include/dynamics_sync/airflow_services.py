@@ -1,16 +1,18 @@
 """What the tasks get from Airflow: Variables, connections and staging. Imported by tasks only, never while parsing."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy as sa
 from airflow.sdk import BaseHook, ObjectStoragePath, Variable
+from airflow.sdk.exceptions import AirflowFailException
 
 from dynamics_sync.dataverse.client import DataverseClient
-from dynamics_sync.errors import MarketingConnectionError
+from dynamics_sync.errors import MarketingConnectionError, StopRun
+from dynamics_sync.forward.tasks import Services
 from dynamics_sync.settings import VARIABLE, Settings, parse_settings
-from dynamics_sync.staging import StagingFolder
 from dynamics_sync.store.database import MarketingDatabase
-from dynamics_sync.watermark import WatermarkStore
 
 
 class AirflowVariables:
@@ -31,19 +33,30 @@ def read_settings() -> Settings:
     return parse_settings(AirflowVariables().get(VARIABLE))
 
 
-def watermarks(entity: str) -> WatermarkStore:
-    """Return the watermark of an entity."""
-    return WatermarkStore(entity, AirflowVariables())
-
-
 def staging_root(settings: Settings) -> ObjectStoragePath:
     """Return the folder under which all runs are staged."""
     return ObjectStoragePath(settings.staging)
 
 
-def staging_folder(settings: Settings, entity: str, run_key: str) -> StagingFolder:
-    """Return the folder of one run."""
-    return StagingFolder(staging_root(settings) / entity / run_key)
+def open_services() -> Services:
+    """Return what the tasks work with; connections are opened only when a task asks for them."""
+    settings = read_settings()
+    return Services(
+        settings,
+        AirflowVariables(),
+        staging_root(settings),
+        dynamics=lambda: open_dynamics(settings),
+        marketing=lambda: open_marketing(settings),
+    )
+
+
+@contextmanager
+def task_services() -> Iterator[Services]:
+    """Give a task its services, and tell Airflow which of its failures no retry can help."""
+    try:
+        yield open_services()
+    except StopRun as error:
+        raise AirflowFailException(str(error)) from error
 
 
 def open_dynamics(settings: Settings) -> DataverseClient:

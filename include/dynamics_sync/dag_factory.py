@@ -40,50 +40,73 @@ def build_dag(entity: Entity) -> DAG:
         tags={"dynamics", entity.direction.value, *entity.tags},
         params=_form(),
         default_args={"owner": entity.owner, **_RETRIES},
-        # A run's parameters name what it does in the grid.
-        render_template_as_native_obj=False,
     ) as dag:
         _wire(entity)
     return dag
 
 
 def _wire(entity: Entity) -> None:
+    # Each task imports what it needs when it runs: parsing must not pay for Arrow, pandas and the databases.
+
     @task(task_id="begin", pool=POOL)
     def begin() -> list[dict[str, Any]]:
         """Check the organisation, read the feed, cut the work into slices."""
-        from dynamics_sync.forward.tasks import run_begin  # noqa: PLC0415 - parsing must not pay for it
+        from dynamics_sync import airflow_services  # noqa: PLC0415 - see above
+        from dynamics_sync.forward import tasks  # noqa: PLC0415 - see above
 
-        return run_begin(entity, _context())
+        context = get_current_context()
+        run = context["dag_run"]
+        trigger = tasks.Trigger(
+            run.run_id,
+            context["params"],
+            is_backfill=run.run_type == "backfill",
+            interval_start=run.data_interval_start,
+            interval_end=run.data_interval_end,
+        )
+        with airflow_services.task_services() as services:
+            run_key, references = tasks.begin(entity, services, trigger)
+        context["ti"].xcom_push(key="run_key", value=run_key)
+        return references
 
     @task(task_id="extract", pool=POOL, map_index_template="{{ slice_label }}")
     def extract(reference: Any) -> dict[str, Any]:
         """Read one slice page by page into staging."""
-        from dynamics_sync.forward.tasks import run_extract  # noqa: PLC0415 - see begin
+        from dynamics_sync import airflow_services  # noqa: PLC0415 - see above
+        from dynamics_sync.forward import tasks  # noqa: PLC0415 - see above
 
-        context = _context()
+        context: Any = get_current_context()
         context["slice_label"] = reference["label"]
-        return run_extract(entity, reference, context)
+        with airflow_services.task_services() as services:
+            return tasks.extract(entity, services, reference, context["task_state_store"])
 
     @task(task_id="transform")
     def transform(reference: Any) -> dict[str, Any]:
         """Bring the slice into our format; set aside what does not fit."""
-        from dynamics_sync.forward.tasks import run_transform  # noqa: PLC0415 - see begin
+        from dynamics_sync import airflow_services  # noqa: PLC0415 - see above
+        from dynamics_sync.forward import tasks  # noqa: PLC0415 - see above
 
-        return run_transform(entity, reference)
+        with airflow_services.task_services() as services:
+            return tasks.transform(entity, services, reference)
 
     @task(task_id="load")
     def load(reference: Any) -> dict[str, int]:
         """Merge the slice into the marketing database, in one transaction."""
-        from dynamics_sync.forward.tasks import run_load  # noqa: PLC0415 - see begin
+        from dynamics_sync import airflow_services  # noqa: PLC0415 - see above
+        from dynamics_sync.forward import tasks  # noqa: PLC0415 - see above
 
-        return run_load(entity, reference)
+        with airflow_services.task_services() as services:
+            return tasks.load(entity, services, reference)
 
     @task(task_id="finish", trigger_rule="none_failed", outlets=[asset_of(entity)])
     def finish() -> dict[str, int]:
         """Apply deletions, check the counts, advance the watermark."""
-        from dynamics_sync.forward.tasks import run_finish  # noqa: PLC0415 - see begin
+        from dynamics_sync import airflow_services  # noqa: PLC0415 - see above
+        from dynamics_sync.forward import tasks  # noqa: PLC0415 - see above
 
-        return run_finish(entity, _context())
+        context = get_current_context()
+        run_key = context["ti"].xcom_pull(task_ids="begin", key="run_key")
+        with airflow_services.task_services() as services:
+            return tasks.finish(entity, services, context["dag_run"].run_id, run_key)
 
     @task_group(group_id="slice")
     def copy_slice(reference: Any) -> None:
@@ -97,10 +120,6 @@ def _wire(entity: Entity) -> None:
 def asset_of(entity: Entity) -> Asset:
     """The asset that a finished run updates; DAGs of others can be scheduled on it."""
     return Asset(name=f"marketing.{entity.table}", uri=f"dynamics-sync://marketing/{entity.table}", group="dynamics")
-
-
-def _context() -> Any:
-    return get_current_context()
 
 
 def _form() -> dict[str, Param]:

@@ -8,8 +8,8 @@
     └── SetRowAside         one record cannot be applied; the others go on (see `RowProblem`)
 
 Each class carries a stable code (`DS-…`), which logs, `sync_run`, `sync_quarantine` and `docs/errors.md` show. A
-message says what happened, to which request or record, what was not done, and the next step. It never holds a token, a secret
-or a value that came out of a record.
+message says what happened, to which request or record, what was not done, and the next step. It never holds a token,
+a secret or a value that came out of a record.
 """
 
 from collections.abc import Iterator

@@ -100,16 +100,21 @@ def _members(item: Expand, scope: Scope, annotations: AnnotationFilter, base: st
 def _single(item: Expand, scope: Scope, annotations: AnnotationFilter, base: str) -> str:
     column, targets = scope.table.navigations[item.name]
     found = []
-    for target in targets:
-        if target not in scope.schema.tables:
-            continue
-        inner = scope.over(scope.schema.table(target))
+    for table in _selectable(item, [scope.schema.tables[name] for name in targets if name in scope.schema.tables]):
+        inner = scope.over(table)
         shown = _reference(inner, base) if item.reference_only else _inner_row(item, inner, annotations, base)
         where = inner.points_here(scope.sql_name(column.name))
         if column.is_polymorphic:
-            where += f" AND {scope.sql_name(column.type_column)} = {quote_text(target)}"
+            where += f" AND {scope.sql_name(column.type_column)} = {quote_text(table.name)}"
         found.append(f"(SELECT {shown} FROM {inner.source} WHERE {where})")
     return f"coalesce({', '.join([*found, chr(39) + 'null' + chr(39)])})"
+
+
+def _selectable(item: Expand, tables: list[Table]) -> list[Table]:
+    """The targets that have the selected columns; all of them when none has, so that the refusal names the column."""
+    names = split_outside(item.options.get("$select", ""), ",")
+    fitting = [table for table in tables if all(name in table.properties for name in names)]
+    return fitting or tables
 
 
 def _reference(inner: Scope, base: str) -> str:

@@ -31,6 +31,8 @@ def amend(table: str, column: Column) -> Column:
 
 def added_columns(table: str) -> list[Column]:
     """Columns that the Marketo solution, and the organisation itself, add to a standard table."""
+    if table == "opportunityclose":
+        return [_guid("activityid", "Opportunity Close")]
     if table not in ("lead", "contact"):
         return []
     columns = [

@@ -60,9 +60,10 @@ def _reasons(error: BaseException) -> Iterator[BaseException]:
 
 
 def _verdict(reasons: list[BaseException]) -> str:
+    """OpenSSL's own words (`certificate has expired`); it fills them in only on a real handshake."""
     for reason in reasons:
-        if isinstance(reason, ssl.SSLCertVerificationError) and reason.verify_message:
-            return f" ({reason.verify_message})"
+        if words := getattr(reason, "verify_message", ""):
+            return f" ({words})"
     return ""
 
 

@@ -157,7 +157,8 @@ def _plan_field(table: str, name: str, spec: FieldSpec, column: ColumnMetadata) 
         message = f"{table}.{name} is {found} in Dynamics, but {spec.type} in the catalogue"
         raise ColumnRetyped(message, not_done="Nothing was read")
     scale = {FieldType.MONEY: 4, FieldType.DECIMAL: 10}.get(spec.type)
-    options = column.options if spec.type in (FieldType.OPTION, FieldType.OPTIONS) else None
+    has_options = spec.type in (FieldType.OPTION, FieldType.OPTIONS)
+    options = dict(column.options or {}) if has_options else None
     return FieldPlan(name, column.property, wire, scale, options, _annotations(spec))
 
 

@@ -13,7 +13,7 @@ from dynamics_sync.store.runs import Counts, finish_run
 from dynamics_sync.watermark import WatermarkStore
 
 
-def finish(
+def finish_slices(
     manifest: Manifest,
     folder: StagingFolder,
     entity: Entity,
@@ -38,7 +38,7 @@ def finish(
     elif folder.exists(DELETED_FILE):
         ids = folder.read_table(DELETED_FILE)["id"].combine_chunks()
         deleted = mark_deleted(database, entity, manifest.run, _one_array(ids), breaker)
-    counts = finish_run(database, manifest.run, deleted, slices=len(manifest.slices))
+    counts = finish_run(database, manifest.run, deleted)
     if manifest.watermark is not None:
         watermarks.advance(manifest.watermark, log=log)
     log(

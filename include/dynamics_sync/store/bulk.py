@@ -1,8 +1,8 @@
-"""The bulk path: many rows of Arrow into a temporary table, on the connection and in the transaction that merges them.
+"""The bulk path: many rows of Arrow into a temporary table, in the transaction that merges them.
 
-The drivers that SQLAlchemy uses do the work: psycopg's COPY, and `executemany` of Python's sqlite3. A second driver (ADBC)
-would be quicker by half a second for 50,000 rows, but would bring a second SQLite library into the process, and two of them
-on one file break each other's locks (https://www.sqlite.org/howtocorrupt.html, section 2.2.1).
+The drivers that SQLAlchemy uses do the work: psycopg's COPY, and `executemany` of Python's sqlite3. A second driver
+such as ADBC would save half a second for 50,000 rows, but would bring a second SQLite library into the process, and two
+of them on one file break each other's locks (https://www.sqlite.org/howtocorrupt.html, section 2.2.1).
 """
 
 from collections.abc import Iterator

@@ -123,9 +123,7 @@ def _parse(url: str | sa.URL) -> sa.URL:
 
 
 def _sqlite_engine(url: sa.URL, lock_timeout: float) -> sa.Engine:
-    engine = sa.create_engine(
-        url, poolclass=sa.NullPool, hide_parameters=True, connect_args={"timeout": lock_timeout}
-    )
+    engine = sa.create_engine(url, poolclass=sa.NullPool, hide_parameters=True, connect_args={"timeout": lock_timeout})
 
     @sa.event.listens_for(engine, "connect")
     def _prepare(connection: sqlite3.Connection, _record: object) -> None:
@@ -197,9 +195,7 @@ def _translate_sqlite(error: sqlite3.Error) -> SyncError:
     name = getattr(error, "sqlite_errorname", type(error).__name__)
     match _primary_code(error):
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
-            return MarketingDatabaseBusy(
-                f"the marketing database is locked ({name})", not_done=_NOTHING_STORED
-            )
+            return MarketingDatabaseBusy(f"the marketing database is locked ({name})", not_done=_NOTHING_STORED)
         case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_READONLY:
             return MarketingConnectionError(
                 f"the file of the marketing database cannot be used ({name})",

@@ -62,9 +62,7 @@ def mark_deleted(
     return marked
 
 
-def mark_absent(
-    db: MarketingDatabase, entity: Entity, run: RunIdentity, keys: pa.Table, breaker: Breaker
-) -> int:
+def mark_absent(db: MarketingDatabase, entity: Entity, run: RunIdentity, keys: pa.Table, breaker: Breaker) -> int:
     """Mark the living rows that are not among `keys` (id string, version int64), which name all that Dynamics has.
 
     A row that changed here after the run began stays: the keys may have been read before the row was made.
@@ -98,9 +96,7 @@ def _mark(
 ) -> int:
     held = entity_table(entity)
     is_alive = held.c[DELETED_AT].is_(None)
-    breaker.check(
-        entity, _count(connection, held, sa.and_(is_alive, which)), _count(connection, held, is_alive)
-    )
+    breaker.check(entity, _count(connection, held, sa.and_(is_alive, which)), _count(connection, held, is_alive))
     values = {DELETED_AT: run.begun_at, UPDATED_AT: db.now()}
     connection.execute(held.update().where(is_alive, which).values(values))
     # Counted afterwards, by the run's own mark, so that a repeated task reports the same number.

@@ -1,4 +1,4 @@
-"""Which Dynamics organisation the rows came from. A copied or refreshed one is noticed before anything is read from it."""
+"""Which Dynamics organisation the rows came from; a copied or refreshed one is noticed before anything is read."""
 
 from collections.abc import Mapping
 

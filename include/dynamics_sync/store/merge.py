@@ -1,8 +1,8 @@
 """Load one slice: rows in, counts out, in one transaction that can be repeated.
 
 A row applies only if it is not older than what is held, and if its run began after the row was found deleted. Rows may
-therefore come late, twice or out of order. An equal version applies too: it fills columns that are new in the catalogue and
-options whose label changed, neither of which moves the version.
+therefore come late, twice or out of order. An equal version applies too: it fills columns that are new in the
+catalogue, and options whose label changed, neither of which moves the version.
 """
 
 from collections.abc import Sequence
@@ -35,7 +35,8 @@ def load_slice(
 ) -> Counts:
     """Merge `rows` (see `rows_schema`) into the entity's table and put the rejected ones into quarantine.
 
-    `read` and `filtered` are numbers of rows. A slice that was loaded before is not loaded again; its counts are returned.
+    `read` and `filtered` are numbers of rows. A slice that was loaded before is not loaded again: its counts are
+    returned. The run must have been begun, and the entity's table ensured.
     Raises CountsDoNotAddUp before anything is committed if a row is not accounted for.
     """
     rows = _conform(entity, rows)
@@ -74,10 +75,7 @@ def _conform(entity: Entity, rows: pa.Table) -> pa.Table:
 
 def _ingest_rows(connection: sa.Connection, entity: Entity, rows: pa.Table) -> sa.Table:
     held = entity_table(entity)
-    columns = (
-        sa.Column(name, held.c[name].type, primary_key=name == entity.key.column)
-        for name in rows.column_names
-    )
+    columns = (sa.Column(name, held.c[name].type, primary_key=name == entity.key.column) for name in rows.column_names)
     incoming = temporary_table("sync_incoming", *columns)
     ingest(connection, incoming, unique_rows(rows, entity.key.column, VERSION))
     return incoming
@@ -104,9 +102,7 @@ def _merge(
     ).rowcount
     # What is left has the same values under a higher version: it must be known, or an older row would apply later.
     connection.execute(
-        held.update()
-        .where(applies, incoming.c[VERSION] > held.c[VERSION])
-        .values({VERSION: incoming.c[VERSION]})
+        held.update().where(applies, incoming.c[VERSION] > held.c[VERSION]).values({VERSION: incoming.c[VERSION]})
     )
     is_held = sa.exists().where(key).select_from(held)
     new_rows = sa.select(*incoming.columns, sa.bindparam("now", now, held.c[UPDATED_AT].type)).where(~is_held)

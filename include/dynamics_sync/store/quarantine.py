@@ -61,9 +61,7 @@ def set_aside(
     latest = _latest(rejected)
     if not latest:
         return
-    insert = (postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert)(
-        SYNC_QUARANTINE
-    )
+    insert = (postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert)(SYNC_QUARANTINE)
     kept = {"entity", "record_key", "first_seen_at"}
     new = insert.excluded
     upsert = insert.on_conflict_do_update(

@@ -66,9 +66,7 @@ def recorded_slice(connection: sa.Connection, run_key: str, slice_number: int) -
     return Counts(**row._mapping) if row else None
 
 
-def record_slice(
-    connection: sa.Connection, run: RunIdentity, slice_number: int, counts: Counts, now: datetime
-) -> None:
+def record_slice(connection: sa.Connection, run: RunIdentity, slice_number: int, counts: Counts, now: datetime) -> None:
     """Note that the slice is loaded; stands or falls with the transaction that loads it."""
     values = {"run_key": run.run_key, "slice": slice_number, "committed_at": now, **count_values(counts)}
     connection.execute(SYNC_SLICE.insert().values(values))
@@ -91,9 +89,7 @@ def fail_run(db: MarketingDatabase, run: RunIdentity, error: SyncError | str) ->
     code = error.code if isinstance(error, SyncError) else None
     values = {"state": "failed", "finished_at": db.now(), "error_code": code, "error": str(error)}
     with db.writing() as connection:
-        connection.execute(
-            SYNC_RUN.update().where(_attempt(run), SYNC_RUN.c.state != "success").values(values)
-        )
+        connection.execute(SYNC_RUN.update().where(_attempt(run), SYNC_RUN.c.state != "success").values(values))
 
 
 def finish_run(db: MarketingDatabase, run: RunIdentity, deleted: int) -> Counts:
@@ -108,9 +104,7 @@ def finish_run(db: MarketingDatabase, run: RunIdentity, deleted: int) -> Counts:
         cleared = {"error_code": None, "error": None}
         done = connection.execute(SYNC_RUN.update().where(_attempt(run)).values(**values, **cleared))
         if done.rowcount != 1:
-            message = (
-                f"{run.entity}: the run {run.run_id} was begun anew while this attempt was still going on"
-            )
+            message = f"{run.entity}: the run {run.run_id} was begun anew while this attempt was still going on"
             raise CountsDoNotAddUp(message, not_done="Its counts were not written")
     return counts
 
@@ -123,16 +117,11 @@ def run_state(db: MarketingDatabase, run: RunIdentity) -> str | None:
 
 
 def _attempt(run: RunIdentity) -> sa.ColumnElement[bool]:
-    return sa.and_(
-        SYNC_RUN.c.entity == run.entity, SYNC_RUN.c.run_id == run.run_id, SYNC_RUN.c.run_key == run.run_key
-    )
+    return sa.and_(SYNC_RUN.c.entity == run.entity, SYNC_RUN.c.run_id == run.run_id, SYNC_RUN.c.run_key == run.run_key)
 
 
 def _sum_of_slices(connection: sa.Connection, run_key: str) -> Counts:
-    sums = (
-        sa.func.coalesce(sa.func.sum(SYNC_SLICE.c[column]), 0).label(name)
-        for name, column in _FIGURES.items()
-    )
+    sums = (sa.func.coalesce(sa.func.sum(SYNC_SLICE.c[column]), 0).label(name) for name, column in _FIGURES.items())
     row = connection.execute(sa.select(*sums).where(SYNC_SLICE.c.run_key == run_key)).one()
     # PostgreSQL sums up BIGINT as NUMERIC.
     return Counts(**{name: int(value) for name, value in row._mapping.items()})

@@ -21,9 +21,7 @@ def entity_table(entity: Entity) -> sa.Table:
     """Return the entity's table: key, the catalogue's columns in order, version, deletion and last change."""
     # The catalogue's models hold a mapping and cannot be hashed; what the table is made of can.
     comment = " ".join(f"{entity.title}. {entity.description}".split())
-    return _build_table(
-        entity.table, entity.entity, entity.key.column, entity.key.name, entity.columns, comment
-    )
+    return _build_table(entity.table, entity.entity, entity.key.column, entity.key.name, entity.columns, comment)
 
 
 @lru_cache(maxsize=256)
@@ -54,9 +52,7 @@ def rows_schema(entity: Entity) -> pa.Schema:
     """Return the Arrow schema of the rows that `load_slice` takes: key, the catalogue's columns, `crm_version`."""
     key = pa.field(entity.key.column, pa.string(), nullable=False)
     version = pa.field(VERSION, pa.int64(), nullable=False)
-    return pa.schema(
-        [key, *(pa.field(column.name, arrow_type(column)) for column in entity.columns), version]
-    )
+    return pa.schema([key, *(pa.field(column.name, arrow_type(column)) for column in entity.columns), version])
 
 
 def ensure_tables(db: MarketingDatabase, entity: Entity) -> tuple[str, ...]:
@@ -110,11 +106,9 @@ def _check_own_columns(table: sa.Table, missing: list[sa.Column[object]]) -> Non
     own = {*table.primary_key.columns.keys(), VERSION, DELETED_AT, UPDATED_AT}
     for column in missing:
         if column.name in own:
-            raise ColumnConflict(
-                f"table {table.name} exists, but has no column {column.name}, so the sync did not make it",
-                not_done="Nothing was changed",
-                next_step="Rename that table, or give the entity another `table` in the catalogue",
-            )
+            message = f"table {table.name} exists, but has no column {column.name}, so the sync did not make it"
+            step = "Rename that table, or give the entity another `table` in the catalogue"
+            raise ColumnConflict(message, not_done="Nothing was changed", next_step=step)
 
 
 def _must_widen(connection: sa.Connection, column: sa.Column[object], held: str) -> bool:

@@ -1,7 +1,7 @@
 """Views over the entities' tables, for those who write SQL.
 
-`opportunity_contact_role` says which contacts take part in which opportunity. Marketo takes this from the same two places:
-the opportunity's customer, where that is a contact, and the connections between an opportunity and a contact.
+`opportunity_contact_role` says which contacts take part in which opportunity. Marketo takes this from the same two
+places: the opportunity's customer, where that is a contact, and the connections between an opportunity and a contact.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ _OPPORTUNITY = sa.table(
     sa.column("crm_deleted_at"),
 )
 _CONNECTION = sa.table(
-    "opportunity_connection",
+    "connection",
     *(sa.column(f"record{side}_{part}") for side in (1, 2) for part in ("id", "type", "role_name")),
     sa.column("crm_deleted_at"),
 )

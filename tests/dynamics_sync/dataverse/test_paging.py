@@ -80,11 +80,9 @@ def test_a_resumed_read_knows_its_own_link(rig, reply) -> None:
 
 
 def test_a_page_that_comes_twice_is_a_loop(rig, reply) -> None:
-    made = rig([
-        reply(body={**page_body("a"), NEXT: ROOT + "leads?p=2"}), reply(body={**page_body("a"), NEXT: ROOT + "leads?p=2"}),
-    ])  # fmt: skip
+    twice = reply(body={**page_body("a"), NEXT: ROOT + "leads?p=2"})
     with pytest.raises(errors.PagingLoop):
-        list(read_pages(made.client, FIRST))
+        list(read_pages(rig([twice, twice]).client, FIRST))
 
 
 @pytest.mark.parametrize("body", [b'{"value": [{"a": 1}, {"a"', b'{"value": [1], "@odata.nextLink": "https:/', b""])

@@ -18,6 +18,10 @@ UPDATE = Request("leads(1)", method="PATCH", body=b"{}")
 READ = Request("leads")
 
 
+def seeded(seed: int) -> random.Random:
+    return random.Random(seed)  # noqa: S311 (a seed makes the test repeatable)
+
+
 def test_retry_after_in_seconds_is_waited_in_full(rig, reply) -> None:
     made = rig([reply(429, {}, {"Retry-After": "17"}), reply(429, {}, {"Retry-After": "3"}), reply()])
     made.client.send(READ)
@@ -48,7 +52,7 @@ def test_longest_wait_is_configurable(rig, reply) -> None:
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 2**32), st.integers(1, 9))
 def test_backoff_has_full_jitter_within_bounds(rig, reply, seed, attempts) -> None:
-    made = rig(lambda _request: reply(503), attempts=attempts, random=random.Random(seed))
+    made = rig(lambda _request: reply(503), attempts=attempts, random=seeded(seed))
     with pytest.raises(errors.ServiceUnavailable):
         made.client.send(READ)
     assert len(made.slept) == attempts - 1
@@ -59,7 +63,7 @@ def test_backoff_has_full_jitter_within_bounds(rig, reply, seed, attempts) -> No
 def test_two_clients_do_not_wait_alike(rig, reply) -> None:
     waits = []
     for seed in (1, 2):
-        made = rig([reply(503), reply()], random=random.Random(seed))
+        made = rig([reply(503), reply()], random=seeded(seed))
         made.client.send(READ)
         waits += made.slept
     assert len(set(waits)) == 2
@@ -104,12 +108,12 @@ def failing(error):
 
 
 def unresolved(number: int) -> requests.ConnectionError:
-    reason = urllib3.exceptions.NameResolutionError(
-        "acme", urllib3.HTTPSConnectionPool("acme"), socket.gaierror(number)
-    )
-    return requests.ConnectionError(
-        urllib3.exceptions.MaxRetryError(urllib3.HTTPSConnectionPool("acme"), "/x?q=Okafor", reason)
-    )
+    """What requests raises when a name cannot be resolved, chained as urllib3 chains it."""
+    pool = urllib3.HTTPSConnectionPool("acme")
+    cause = socket.gaierror(number, "Okafor")
+    reason = urllib3.exceptions.NameResolutionError("acme", pool, cause)
+    reason.__cause__ = cause
+    return requests.ConnectionError(urllib3.exceptions.MaxRetryError(pool, "/x?q=Okafor", reason))
 
 
 FAULTS = [

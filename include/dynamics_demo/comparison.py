@@ -90,7 +90,7 @@ def _differing_values(entity: Entity, key: str, expected: PlainRow, found: Plain
 def _is_equal(expected: Plain, found: Plain) -> bool:
     if isinstance(found, float) and isinstance(expected, Decimal | float):
         # A double keeps 15 significant digits, whatever the number.
-        return f"{expected:.15g}" == f"{found:.15g}"
+        return f"{float(expected):.15g}" == f"{found:.15g}"
     return type(expected) is type(found) and expected == found
 
 

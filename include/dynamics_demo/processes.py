@@ -125,8 +125,9 @@ def stop_process(record: ProcessRecord, *, patience: float = 30.0) -> bool:
         for process in left:
             _send(process, number)
         psutil.wait_procs(left, timeout=min(patience, 5))
-    if record.pid in _STARTED and not is_running(record):
-        _STARTED.pop(record.pid).poll()
+    started = _STARTED.get(record.pid)
+    if started is not None and started.poll() is not None:
+        del _STARTED[record.pid]
     return bool(members)
 
 

@@ -78,9 +78,7 @@ def undeclared_bind(set_name: str, name: str) -> DataverseError:
 
 def lookup_written_directly() -> DataverseError:
     """A guid assigned to a lookup column instead of a bind."""
-    text = (
-        "CRM do not support direct update of Entity Reference properties, Use Navigation properties instead."
-    )
+    text = "CRM do not support direct update of Entity Reference properties, Use Navigation properties instead."
     return bad_query(text)
 
 
@@ -128,6 +126,4 @@ def privilege_missing(user_id: str, privilege: str, table: str) -> DataverseErro
 
 def method_not_allowed(method: str) -> DataverseError:
     """A verb that the path does not take (405)."""
-    return DataverseError(
-        405, "0x8006088a", f"The requested resource does not support http method '{method}'."
-    )
+    return DataverseError(405, "0x8006088a", f"The requested resource does not support http method '{method}'.")

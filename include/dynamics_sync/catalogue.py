@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
@@ -96,6 +97,21 @@ def _check_identifier(name: str) -> str:
     return name
 
 
+def _check_cron(schedule: str) -> str:
+    # croniter comes with Airflow; importing it takes 20 ms, which parsing can afford once.
+    from croniter import croniter  # noqa: PLC0415 - see above
+
+    if not croniter.is_valid(schedule):
+        message = f"{schedule!r} is not a cron expression such as */5 * * * *"
+        raise ValueError(message)
+    try:
+        croniter(schedule, datetime(2000, 1, 1, tzinfo=UTC)).get_next()
+    except ValueError:
+        message = f"{schedule!r} never comes"
+        raise ValueError(message) from None
+    return schedule
+
+
 Identifier = Annotated[str, AfterValidator(_check_identifier)]
 _STRICT = ConfigDict(extra="forbid", frozen=True)
 
@@ -167,7 +183,7 @@ class Entity(BaseModel):
     description: str = ""
     direction: Direction = Direction.FROM_DYNAMICS
     wins: Winner | None = None
-    schedule: str | None = "*/5 * * * *"
+    schedule: Annotated[str, AfterValidator(_check_cron)] | None = "*/5 * * * *"
     changes: ChangeSource = ChangeSource.AUTO
     unknown_options: UnknownOptions = UnknownOptions.QUARANTINE
     tags: tuple[str, ...] = ()
@@ -193,12 +209,24 @@ class Entity(BaseModel):
         if RESERVED_TABLES.match(self.table):
             message = f"the table name {self.table} is kept for the sync's own tables and views"
             raise ValueError(message)
-        if self.schedule is not None:
-            _check_cron(self.schedule)
+        self._check_wins()
         self._check_columns()
         return self
 
+    def _check_wins(self) -> None:
+        for name, spec in self.fields.items():
+            if spec.wins is not None and self.direction is not Direction.TWO_WAY:
+                message = f"`wins` of {name} belongs to direction two_way, and to no other"
+                raise ValueError(message)
+
     def _check_columns(self) -> None:
+        for name in (self.key.name, "versionnumber"):
+            if name in self.fields:
+                message = f"{name} is read always; leave it out of `fields`"
+                raise ValueError(message)
+        if self.key.column in RESERVED_COLUMNS:
+            message = f"the column name {self.key.column} is kept for the sync"
+            raise ValueError(message)
         taken = {self.key.column: self.key.name}
         for column in self.columns:
             if column.name in RESERVED_COLUMNS:
@@ -270,15 +298,6 @@ def _columns_of(field: str, spec: FieldSpec) -> Iterator[Column]:
             yield Column(spec.column, _PLAIN_KINDS[spec.type], field, length=spec.length, scale=_SCALES.get(spec.type))
 
 
-def _check_cron(schedule: str) -> None:
-    # croniter comes with Airflow; importing it takes 20 ms, which parsing can afford once.
-    from croniter import croniter  # noqa: PLC0415 - see above
-
-    if not croniter.is_valid(schedule):
-        message = f"{schedule!r} is not a cron expression such as */5 * * * *"
-        raise ValueError(message)
-
-
 @dataclass(frozen=True, slots=True)
 class Catalogue:
     """What a folder holds: the entities that are right, and one error for each file that is not."""
@@ -297,14 +316,18 @@ class Catalogue:
 
 def catalogue_folder() -> Path:
     """Return the folder of the catalogue: DYNAMICS_SYNC_CATALOGUE if set, else `include/entities`."""
-    return Path(os.environ.get("DYNAMICS_SYNC_CATALOGUE", DEFAULT_FOLDER))
+    return Path(os.environ.get("DYNAMICS_SYNC_CATALOGUE") or DEFAULT_FOLDER)
 
 
 def load_catalogue(folder: Path | None = None) -> Catalogue:
     """Read every `*.yaml` of the folder; nothing else is touched, so that DAGs can be parsed without a network."""
+    place = folder or catalogue_folder()
     entities: dict[Path, Entity] = {}
     errors: dict[Path, CatalogueError] = {}
-    for path in sorted((folder or catalogue_folder()).glob("*.yaml")):
+    if not place.is_dir():
+        message = f"the folder {place} of the catalogue does not exist"
+        errors[place] = CatalogueError(message, next_step="Create it, or correct DYNAMICS_SYNC_CATALOGUE")
+    for path in sorted(place.glob("*.yaml")):
         try:
             entity = load_entity(path)
             _check_unique(entity, path, entities)
@@ -319,6 +342,9 @@ def load_entity(path: Path) -> Entity:
     """Read one file; CatalogueError with file, line and the nearest valid word if it is wrong."""
     try:
         document = read_yaml(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        message = f"{path.name}: the file cannot be read as UTF-8 text"
+        raise CatalogueError(message) from error
     except YamlProblem as problem:
         message = f"{path.name}:{problem.line}: {problem.text}"
         raise CatalogueError(message) from problem
@@ -342,7 +368,7 @@ def _explain(path: Path, document: PositionedDocument, error: ValidationError) -
     # A misspelt word shows twice: as unknown, and as the missing one. The first is the one that helps.
     first = min(problems, key=lambda problem: problem["type"] != "extra_forbidden")
     location = tuple(part for part in first["loc"] if part != "[key]")
-    where = ".".join(str(part) for part in location) or "the file"
+    where = ".".join(str(part) for part in location)
     line = document.line_of(location)
     if first["type"] == "extra_forbidden":
         word = str(location[-1])
@@ -352,8 +378,10 @@ def _explain(path: Path, document: PositionedDocument, error: ValidationError) -
         text = f"`{where}` cannot be {first['input']!r}{_nearest(str(first['input']), allowed)}"
     elif first["type"] == "missing":
         text = f"`{where}` is missing"
+    elif first["type"] == "model_type" and not where:
+        text = "the file is empty" if document.value is None else "the file is no mapping of words to values"
     else:
-        text = f"`{where}`: {first['msg'].removeprefix('Value error, ')}"
+        text = f"{f'`{where}`: ' if where else ''}{first['msg'].removeprefix('Value error, ')}"
     return f"{path.name}:{line}: {text}"
 
 

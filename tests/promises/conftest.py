@@ -1,8 +1,10 @@
 """Whole forward runs, task by task as Airflow calls them, between the local Dynamics and both marketing databases."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,6 @@ import pytest
 import requests
 import sqlalchemy as sa
 from dynamics_emulator.testing import running_emulator
-
 from dynamics_sync.catalogue import Entity, load_catalogue
 from dynamics_sync.dataverse.auth import Credentials
 from dynamics_sync.dataverse.client import DataverseClient, open_client
@@ -71,13 +72,29 @@ class Sync:
 
     def run(self, name: str, **params: Any) -> dict[str, Any]:
         """Run an entity's DAG from begin to finish; return its row of sync_run."""
-        entity = self.entity(name)
-        trigger = self.trigger(**params)
-        run_key, references = tasks.begin(entity, self.services, trigger)
+        return self.run_entity(self.entity(name), **params)
+
+    def run_entity(self, entity: Entity, **params: Any) -> dict[str, Any]:
+        return self._run(entity, self.trigger(**params))
+
+    def backfill(self, name: str, start: datetime, end: datetime) -> dict[str, Any]:
+        self.runs += 1
+        trigger = tasks.Trigger(f"run {self.runs}", is_backfill=True, interval_start=start, interval_end=end)
+        return self._run(self.entity(name), trigger)
+
+    def _run(self, entity: Entity, trigger: tasks.Trigger) -> dict[str, Any]:
+        run_key, references = self.begin(entity, trigger)
         for reference in references:
             self.copy(entity, reference)
+        self.finish(entity, trigger, run_key)
+        return self.last_run(entity.entity)
+
+    def begin(self, entity: Entity, trigger: tasks.Trigger) -> tuple[str, list[dict[str, Any]]]:
+        run_key, references = tasks.begin(entity, self.services, trigger)
+        return run_key, json.loads(json.dumps(references))  # As they come out of XCom.
+
+    def finish(self, entity: Entity, trigger: tasks.Trigger, run_key: str) -> None:
         tasks.finish(entity, self.services, trigger.run_id, run_key)
-        return self.last_run(name)
 
     def trigger(self, **params: Any) -> tasks.Trigger:
         self.runs += 1
@@ -117,27 +134,24 @@ class Sync:
 
     # --- the other side: Dynamics through its Web API, with nothing of ours in between ----------------
 
+    @cached_property
+    def session(self) -> requests.Session:
+        session = requests.Session()
+        session.verify = str(self.dynamics.ca_file)
+        session.trust_env = False
+        form = {
+            "grant_type": "client_credentials",
+            "client_id": self.dynamics.client_id,
+            "client_secret": self.dynamics.client_secret,
+            "scope": self.dynamics.scope,
+        }
+        answer = session.post(f"{self.dynamics.authority}/oauth2/v2.0/token", data=form, timeout=30)
+        session.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+        return session
+
     def api(self, method: str, path: str, body: Mapping[str, Any] | None = None, **headers: str) -> requests.Response:
-        token = requests.post(
-            f"{self.dynamics.authority}/oauth2/v2.0/token",
-            data={
-                "grant_type": "client_credentials",
-                "client_id": self.dynamics.client_id,
-                "client_secret": self.dynamics.client_secret,
-                "scope": f"{self.dynamics.url}/.default",
-            },
-            verify=str(self.dynamics.ca_file),
-            timeout=30,
-        ).json()["access_token"]
-        url = path if path.startswith("https://") else f"{self.dynamics.url}/api/data/v9.2/{path}"
-        answer = requests.request(
-            method,
-            url,
-            json=body,
-            headers={"Authorization": f"Bearer {token}", **headers},
-            verify=str(self.dynamics.ca_file),
-            timeout=60,
-        )
+        url = path if path.startswith("https://") else f"{self.dynamics.api}/{path}"
+        answer = self.session.request(method, url, json=body, headers=headers, timeout=60)
         answer.raise_for_status()
         return answer
 
@@ -168,3 +182,27 @@ def empty_dynamics() -> Iterator[Any]:
 def sync(empty_dynamics: Any, database_url: str, tmp_path: Path) -> Sync:
     """A local Dynamics without rows and a marketing database without tables."""
     return Sync(empty_dynamics, database_url, tmp_path / "staging")
+
+
+@pytest.fixture
+def sqlite_sync(empty_dynamics: Any, tmp_path: Path) -> Sync:
+    """As `sync`, on SQLite only: for what does not depend on the database."""
+    return Sync(empty_dynamics, f"sqlite:///{tmp_path / 'marketing.db'}", tmp_path / "staging")
+
+
+@pytest.fixture
+def one_field_entity() -> Callable[..., Entity]:
+    """Make an entity with one text field."""
+
+    def make(table: str, key: str, column: str, **words: Any) -> Entity:
+        return Entity.model_validate(
+            {
+                "entity": table,
+                "table": f"{table}_sample",
+                "title": table,
+                "key": {"name": key, "column": f"{table}_key_id"},
+                "fields": {column: {"column": "text", "type": "text", **words}},
+            }
+        )
+
+    return make

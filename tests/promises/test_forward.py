@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import pytest
-
 
 def test_first_copy_and_changes(sync: Any) -> None:
     ids = [sync.create("leads", lastname=f"Lee {n}", firstname="Ann") for n in range(5)]

@@ -85,9 +85,7 @@ def change_reference(
     return ApiResponse(204)
 
 
-def _change_single(
-    organisation: Organisation, request: ApiRequest, table: Table, stored: Values, name: str
-) -> None:
+def _change_single(organisation: Organisation, request: ApiRequest, table: Table, stored: Values, name: str) -> None:
     column, targets = table.navigations[name]
     precondition(request).require_version(stored["versionnumber"])
     if request.method == "DELETE":
@@ -128,7 +126,7 @@ def _change_membership(
     found = database.connection.execute(query, (team, user)).fetchone()
     if request.method == "DELETE":
         if found is None:
-            raise row_missing("teammembership", member or "")
+            raise row_missing(table="teammembership", row_id=member or "")
         remove(organisation, organisation.schema.table("teammembership"), str(found[0]))
     elif found is None:
         row_id = str(uuid.UUID(int=organisation.random.getrandbits(128), version=4))
@@ -160,4 +158,3 @@ def _change_collection(
     if column.is_polymorphic:
         values[column.type_column] = kind
     update_row(organisation, child, request.caller, _required(organisation, child, child_id), values)
-

@@ -28,7 +28,7 @@ class Part:
     content: bytes
 
 
-class _ChangeSetFailed(Exception):  # noqa: N818 - it carries an answer out of a transaction and is no error to a caller
+class _ChangeSetFailed(Exception):
     def __init__(self, answer: ApiResponse) -> None:
         super().__init__()
         self.answer = answer
@@ -78,9 +78,7 @@ def _headers(head: bytes) -> dict[str, str]:
     return {name.strip().lower(): value.strip() for name, _, value in lines}
 
 
-def _answer_part(
-    organisation: Organisation, request: ApiRequest, part: Part, answer: Answer
-) -> tuple[bytes, bool]:
+def _answer_part(organisation: Organisation, request: ApiRequest, part: Part, answer: Answer) -> tuple[bytes, bool]:
     kind = part.headers.get("content-type", "")
     if kind.lower().startswith("multipart/mixed"):
         return _answer_change_set(organisation, request, part, answer)

@@ -127,9 +127,7 @@ def page_limit(organisation: Organisation, request: ApiRequest) -> int:
     return limit if top is None else min(top, limit)
 
 
-def fetch_rows(
-    organisation: Organisation, read: Read, row_sql: str, position: Position | None, size: int
-) -> Rows:
+def fetch_rows(organisation: Organisation, read: Read, row_sql: str, position: Position | None, size: int) -> Rows:
     """Run the read for one page; one row more than the page holds is fetched, to know whether another page follows."""
     scope, terms = read.scope, read.terms
     condition = read.condition

@@ -94,9 +94,7 @@ def _bounded(rows: Rows, bound: int) -> Rows:
     return replace(rows, following=replace(rows.following, bound=bound)) if rows.following else rows
 
 
-def _delta_page(
-    organisation: Organisation, request: ApiRequest, scope: Scope, token: DeltaToken
-) -> ApiResponse:
+def _delta_page(organisation: Organisation, request: ApiRequest, scope: Scope, token: DeltaToken) -> ApiResponse:
     """Changes in the order of their version, then deletes; the cookie says in which of the two the page ended."""
     terms = [
         SortTerm("part", "0", numeric=True),
@@ -120,9 +118,7 @@ def _delta_page(
     return _answer(organisation, read, position, rows, (f"{selection.context}/$delta", bound))
 
 
-def _cut(
-    texts: list[tuple[str, tuple[SqlValue, ...]]], size: int, position: Position | None, bound: int
-) -> Rows:
+def _cut(texts: list[tuple[str, tuple[SqlValue, ...]]], size: int, position: Position | None, bound: int) -> Rows:
     following = None
     if len(texts) > size:
         following = Position(position.number + 1 if position else 2, texts[size - 1][1], bound)

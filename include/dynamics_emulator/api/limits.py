@@ -26,7 +26,10 @@ class ProtectionLimits:
         self._lock = threading.Lock()
 
     def enter(self, user_id: str, now: datetime, settings: Settings) -> None:
-        """Begin a request. Raises a 429 with Retry-After when a limit is passed; it grows while the caller pushes on."""
+        """Begin a request.
+
+        Raises a 429 when a limit is passed; its Retry-After grows while the caller pushes on.
+        """
         with self._lock:
             usage = self._users.setdefault(user_id, _Usage())
             _forget(usage, now, settings)
@@ -66,7 +69,9 @@ def _refusal(usage: _Usage, settings: Settings) -> tuple[str, str] | None:
         text = f"Number of concurrent requests exceeded the limit of {settings.concurrency_limit}."
         return "0x80072326", text
     if len(usage.requests) + usage.running >= settings.request_limit:
-        text = f"Number of requests exceeded the limit of {settings.request_limit} over time window of {window} seconds."
+        text = (
+            f"Number of requests exceeded the limit of {settings.request_limit} over time window of {window} seconds."
+        )
         return "0x80072322", text
     if sum(milliseconds for _, milliseconds in usage.requests) >= settings.execution_milliseconds_limit:
         text = (

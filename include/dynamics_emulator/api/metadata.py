@@ -7,14 +7,11 @@ from dynamics_emulator.errors import DataverseError, method_not_allowed, unknown
 from dynamics_emulator.odata.memory_query import filtered, shown
 from dynamics_emulator.odata.paths import Segment, named_keys
 from dynamics_emulator.organisation import Organisation
-from dynamics_emulator.schema.metadata import (
-    CRM,
-    Described,
-    describe_entities,
-    describe_global_options,
-    describe_relationships,
-)
+from dynamics_emulator.schema.described import CRM, Described
+from dynamics_emulator.schema.metadata import describe_entities
 from dynamics_emulator.schema.model import Schema
+from dynamics_emulator.schema.option_metadata import describe_global_options
+from dynamics_emulator.schema.relationship_metadata import describe_relationships
 
 METADATA_SETS = frozenset({"EntityDefinitions", "RelationshipDefinitions", "GlobalOptionSetDefinitions"})
 
@@ -74,11 +71,11 @@ def _keyed(found: list[Described] | Described, segment: Segment) -> list[Describ
 
 def _cast(found: list[Described] | Described, cast: str) -> list[Described] | Described:
     if cast == "EnumAttributeMetadata":
-        raise unknown_segment(f"{CRM}.{cast}")
+        raise unknown_segment(segment=f"{CRM}.{cast}")
     if isinstance(found, list):
         return [item for item in found if item.type_name == cast]
     if found.type_name != cast:
-        raise unknown_segment(f"{CRM}.{cast}")
+        raise unknown_segment(segment=f"{CRM}.{cast}")
     return found
 
 

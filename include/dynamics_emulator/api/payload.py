@@ -26,9 +26,7 @@ _BIND = "@odata.bind"
 Values = dict[str, SqlValue]
 
 
-def read_payload(
-    organisation: Organisation, table: Table, body: Mapping[str, Any], *, creating: bool
-) -> Values:
+def read_payload(organisation: Organisation, table: Table, body: Mapping[str, Any], *, creating: bool) -> Values:
     """Stored columns and values of a body.
 
     Raises a 400 with Dataverse's code for anything that does not fit; nothing is written then.
@@ -44,9 +42,7 @@ def read_payload(
     return values
 
 
-def _writable_column(
-    organisation: Organisation, table: Table, name: str, *, creating: bool
-) -> Column | None:
+def _writable_column(organisation: Organisation, table: Table, name: str, *, creating: bool) -> Column | None:
     column = table.properties.get(name)
     if column is None:
         if name in table.columns or name in table.navigations:
@@ -112,7 +108,7 @@ def stored_value(table: Table, column: Column, value: Any) -> SqlValue:
         raise payload_error(table.set_name, inner) from problem
 
 
-def _convert(table: Table, column: Column, value: Any) -> SqlValue:
+def _convert(table: Table, column: Column, value: Any) -> SqlValue:  # noqa: PLR0911 - a return for each type
     match column.type:
         case ColumnType.STRING | ColumnType.MEMO:
             return _text(table, column, value)
@@ -123,7 +119,7 @@ def _convert(table: Table, column: Column, value: Any) -> SqlValue:
         case ColumnType.MULTI_SELECT:
             return _options(table, column, _require(value, str))
         case ColumnType.INTEGER | ColumnType.BIG_INT:
-            return _in_range(table, column, _integer(value))
+            return int(_in_range(table, column, _integer(value)))
         case ColumnType.DOUBLE:
             return float(_in_range(table, column, float(_number(value))))
         case ColumnType.DECIMAL | ColumnType.MONEY:

@@ -34,7 +34,7 @@ def _wants_details(request: ApiRequest) -> bool:
     return request.annotations.wants("Microsoft.PowerApps.CDS.HelpLink")
 
 
-def _route(organisation: Organisation, request: ApiRequest) -> ApiResponse:
+def _route(organisation: Organisation, request: ApiRequest) -> ApiResponse:  # noqa: PLR0911 - a return for each kind of path
     segments = parse_path(request.path)
     if not segments:
         return functions.service_document(organisation, request)
@@ -65,9 +65,7 @@ def _row_id(table: Table, key: str) -> str:
     raise DataverseError(400, "0x80060890", message)
 
 
-def _on_set(
-    organisation: Organisation, request: ApiRequest, table: Table, rest: list[Segment]
-) -> ApiResponse:
+def _on_set(organisation: Organisation, request: ApiRequest, table: Table, rest: list[Segment]) -> ApiResponse:
     if not rest and request.method == "POST":
         return records.create_record(organisation, request, table)
     if request.method != "GET":
@@ -113,9 +111,7 @@ def _below_row(
         return records.write_property(organisation, request, table, row_id, column)
     if request.method != "GET":
         raise method_not_allowed(request.method)
-    return associations.read_navigation(
-        organisation, request, table, row_id, name, counting=ends == "$count"
-    )
+    return associations.read_navigation(organisation, request, table, row_id, name, counting=ends == "$count")
 
 
 def _on_reference(

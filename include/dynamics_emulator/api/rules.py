@@ -31,9 +31,7 @@ def created(organisation: Organisation, table: Table, caller: Caller, values: Va
     return completed(organisation, table, row, {})
 
 
-def updated(
-    organisation: Organisation, table: Table, caller: Caller, values: Values, stored: Values
-) -> Values:
+def updated(organisation: Organisation, table: Table, caller: Caller, values: Values, stored: Values) -> Values:
     """The values to write over a stored row."""
     _require_open_lead(organisation, table, values, stored)
     row = dict(values)
@@ -53,9 +51,7 @@ def completed(organisation: Organisation, table: Table, row: Values, stored: Val
     return row
 
 
-def _stamp(
-    table: Table, caller: Caller, now: str, instants: tuple[str, ...], users: tuple[str, ...]
-) -> Values:
+def _stamp(table: Table, caller: Caller, now: str, instants: tuple[str, ...], users: tuple[str, ...]) -> Values:
     values: Values = {name: now for name in instants if name in table.columns}
     values.update({name: caller.user_id for name in users if name in table.columns})
     return values

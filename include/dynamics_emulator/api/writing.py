@@ -62,9 +62,7 @@ def create_row(organisation: Organisation, table: Table, caller: Caller, values:
     return row_id
 
 
-def update_row(
-    organisation: Organisation, table: Table, caller: Caller, stored: Values, values: Values
-) -> None:
+def update_row(organisation: Organisation, table: Table, caller: Caller, stored: Values, values: Values) -> None:
     """Write values over a stored row."""
     row = rules.updated(organisation, table, caller, values, stored)
     overwrite(organisation, table, str(stored[table.primary_id]), row)
@@ -78,9 +76,7 @@ def overwrite(organisation: Organisation, table: Table, row_id: str, row: Values
     organisation.database.connection.execute(query, [*row.values(), row_id])
 
 
-def require_change(
-    table: Table, row_id: str, stored: Values | None, precondition: Precondition
-) -> None:
+def require_change(table: Table, row_id: str, stored: Values | None, precondition: Precondition) -> None:
     """Refuse an upsert whose condition does not hold: 404 for a missing row, 412 for a taken key or a stale version."""
     if stored is None:
         if precondition.must_exist:

@@ -35,6 +35,10 @@ class Control:
         """Switch all faults off."""
         self._organisation.faults.clear()
 
+    def active_faults(self) -> list[dict[str, object]]:
+        """The faults that can still strike."""
+        return [active.describe() for active in self._organisation.faults.active()]
+
     def change_settings(self, **changes: object) -> Settings:
         """Change settings by name. Raises pydantic.ValidationError for an unknown name or a bad value."""
         return self._organisation.settings_holder.change(**changes)

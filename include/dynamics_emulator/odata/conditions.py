@@ -105,19 +105,25 @@ def _is_path(node: Any) -> bool:
 
 def resolve(node: Any, scope: Scope) -> Operand:
     """The column that a path names: ``column``, ``navigation/column`` or ``variable/column``."""
-    match node:
-        case ast.Identifier():
-            return scope.column(node.name)
-        case ast.Attribute(owner=ast.Identifier()):
-            variable = scope.variables.get(node.owner.name)
-            if variable:
-                return variable.column(node.attr)
-            return scope.through(node.owner.name, node.attr)
-        case ast.Attribute(owner=ast.Attribute(owner=ast.Identifier(name=name))) if name in scope.variables:
-            return scope.variables[name].through(node.owner.attr, node.attr)
+    match path_names(node):
+        case [name]:
+            return scope.column(name)
+        case [first, name] if first in scope.variables:
+            return scope.variables[first].column(name)
+        case [first, name]:
+            return scope.through(first, name)
+        case [first, navigation, name] if first in scope.variables:
+            return scope.variables[first].through(navigation, name)
         case _:
             message = "Only a column, or a column of a directly related row, can be compared."
             raise bad_query(message)
+
+
+def path_names(node: Any) -> list[str]:
+    """The names of a path such as ``navigation/column``; empty for anything else."""
+    if isinstance(node, ast.Identifier):
+        return [node.name]
+    return [*path_names(node.owner), node.attr] if isinstance(node, ast.Attribute) else []
 
 
 def stored_value(column: Column, node: Any) -> SqlValue:
@@ -133,8 +139,8 @@ def stored_value(column: Column, node: Any) -> SqlValue:
             return int(value)
         case ColumnType.DATE_TIME if isinstance(node, ast.DateTime | ast.Date):
             return moment_text(column, node.val)
-        case ColumnType.UNIQUEIDENTIFIER | ColumnType.LOOKUP | ColumnType.OWNER | ColumnType.CUSTOMER if (
-            isinstance(node, ast.GUID)
+        case ColumnType.UNIQUEIDENTIFIER | ColumnType.LOOKUP | ColumnType.OWNER | ColumnType.CUSTOMER if isinstance(
+            node, ast.GUID
         ):
             return guid_text(node.val)
         case kind if kind in _NUMBERS and isinstance(node, ast.Integer | ast.Float):
@@ -197,7 +203,9 @@ def _dataverse_function(node: Any, scope: Scope) -> str:
     if node.func.namespace != ("Microsoft", "Dynamics", "CRM"):
         message = f"An unknown function with name '{node.func.full_name()}' was found."
         raise bad_query(message)
-    given = {argument.name.name: argument.param for argument in node.args if isinstance(argument, ast.NamedParam)}
+    given: dict[str, Any] = {
+        argument.name.name: argument.param for argument in node.args if isinstance(argument, ast.NamedParam)
+    }
     if "PropertyName" not in given:
         message = "The function needs the parameter PropertyName."
         raise bad_query(message)

@@ -41,4 +41,3 @@ def exact_number_text(text: str, precision: int) -> str:
 def moment_text(column: Column, text: str) -> str:
     """The stored form of an instant or date for a DateTime column."""
     return date_text(text) if column.is_date_only else instant_text(text)
-

@@ -10,7 +10,7 @@ from dynamics_emulator.errors import bad_query
 from dynamics_emulator.odata.expression import parse_filter
 from dynamics_emulator.odata.options import QueryOptions, split_outside
 from dynamics_emulator.odata.selection import Expand, parse_expand
-from dynamics_emulator.schema.metadata import CRM, Described
+from dynamics_emulator.schema.described import CRM, Described
 
 _COMPARISONS: dict[type, Callable[[Any, Any], bool]] = {
     ast.Eq: operator.eq,
@@ -52,8 +52,8 @@ def _value(node: Any, item: Described) -> Any:
     match node:
         case ast.Identifier():
             return _property(item, node.name)
-        case ast.Attribute(owner=ast.Identifier()):
-            inner = _property(item, node.owner.name)
+        case ast.Attribute(owner=ast.Identifier(name=name)):
+            inner = _property(item, name)
             return inner.get(node.attr) if isinstance(inner, dict) else None
         case ast.GUID():
             return node.val.lower()

@@ -41,9 +41,7 @@ def skip_token(position: Position, terms: Sequence[SortTerm], *, says_tracking: 
     bound = f'<versionbound last="{position.bound}" />' if position.bound else ""
     cookie = f'<cookie page="{position.number - 1}">{inner}{bound}</cookie>'
     twice = quote(quote(cookie, safe=""), safe="")
-    outer = (
-        f'<cookie pagenumber="{position.number}" pagingcookie="{twice}" istracking="{says_tracking}" />'
-    )
+    outer = f'<cookie pagenumber="{position.number}" pagingcookie="{twice}" istracking="{says_tracking}" />'
     # The inner cookie's second encoding is the outer one's only encoding, so the percent signs stay.
     return quote(outer, safe='%="/').replace('"', "%22")
 

@@ -41,7 +41,7 @@ def row_expression(
     ``columns`` are printed in this order; the ETag, the primary key and the currency of a money column are added.
     ``expanded`` holds further members: a literal prefix such as ``"name":`` and the SQL expression of its JSON.
     """
-    pieces = [_etag(table, alias)]
+    pieces = [_etag(alias)]
     for column in printed_columns(table, columns):
         pieces += _column_pieces(schema, column, annotations, alias)
     if table.key_is_owner:
@@ -89,13 +89,11 @@ def _name(alias: str, column: str) -> str:
     return f"{alias}.{quote(column)}"
 
 
-def _etag(table: Table, alias: str) -> Piece:
+def _etag(alias: str) -> Piece:
     return '"@odata.etag":"W/\\"%d\\""', [_name(alias, "versionnumber")]
 
 
-def _column_pieces(
-    schema: Schema, column: Column, annotations: AnnotationFilter, alias: str
-) -> list[Piece]:
+def _column_pieces(schema: Schema, column: Column, annotations: AnnotationFilter, alias: str) -> list[Piece]:
     pieces: list[Piece] = []
     if annotations.any:
         for annotation, expression in _annotations(schema, column, alias):

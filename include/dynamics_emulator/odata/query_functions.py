@@ -36,7 +36,9 @@ def compile_call(name: str, operand: Operand, arguments: Sequence[str], scope: S
     return condition
 
 
-def _plain(name: str, operand: Operand, arguments: Sequence[str], scope: Scope, read: Reader) -> str | None:
+def _plain(  # noqa: PLR0911 - a return for each function
+    name: str, operand: Operand, arguments: Sequence[str], scope: Scope, read: Reader
+) -> str | None:
     match name:
         case "In" | "NotIn":
             values = [scope.parameters.add(read(operand.column, text)) for text in arguments]

@@ -81,10 +81,8 @@ def _parse_part(text: str) -> Expand:
     if match is None:
         message = f"Syntax error in $expand at '{text}'."
         raise bad_query(message)
-    options = dict(
-        (name.strip(), value)
-        for name, _, value in (part.partition("=") for part in split_outside(match["options"] or "", ";"))
-    )
+    pairs = [part.partition("=") for part in split_outside(match["options"] or "", ";")]
+    options = {name.strip(): value for name, _, value in pairs}
     return Expand(match["name"], options, match["ref"] is not None)
 
 

@@ -74,4 +74,3 @@ def expired_up_to(database: Database, table: str) -> int:
     """The highest version whose tokens are expired; 0 when none are."""
     floors = (database.read_state(_FLOOR), database.read_state(f"{_FLOOR}:{table}"))
     return max(int(floor or 0) for floor in floors)
-

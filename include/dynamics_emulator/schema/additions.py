@@ -67,9 +67,7 @@ def _currency() -> Table:
         _text("isocurrencycode", "Currency Code", 5),
         _text("currencysymbol", "Currency Symbol", 13),
         Column("currencyprecision", ColumnType.INTEGER, "Currency Precision", minimum=0, maximum=4),
-        Column(
-            "exchangerate", ColumnType.DECIMAL, "Exchange Rate", minimum=1e-10, maximum=1e11, precision=10
-        ),
+        Column("exchangerate", ColumnType.DECIMAL, "Exchange Rate", minimum=1e-10, maximum=1e11, precision=10),
         *_system_columns(),
         *_state_columns(),
     ]
@@ -126,10 +124,14 @@ def _event_columns() -> list[Column]:
         _text("acme_eventname", "Event Name", 200),
         replace(_lookup("acme_contactid", "contact", "Contact"), navigation=("acme_ContactId",)),
         _moment("acme_attendedon", "Attended On"),
+        Column("acme_checkindate", ColumnType.DATE_TIME, "Check-in Date", format="DateOnly", behavior="DateOnly"),
         Column(
-            "acme_checkindate", ColumnType.DATE_TIME, "Check-in Date", format="DateOnly", behavior="DateOnly"
+            "acme_status",
+            ColumnType.PICKLIST,
+            "Attendance Status",
+            options=status,
+            global_option_set="acme_attendancestatus",
         ),
-        Column("acme_status", ColumnType.PICKLIST, "Attendance Status", options=status),
         Column("acme_interests", ColumnType.MULTI_SELECT, "Interests", options=options),
         Column("acme_rating", ColumnType.DECIMAL, "Rating", minimum=-100, maximum=100, precision=2),
         Column("acme_fee", ColumnType.MONEY, "Fee", minimum=-1e12, maximum=1e12, precision=4),
@@ -194,9 +196,7 @@ def _moment(name: str, display: str) -> Column:
 
 
 def _guid(name: str, display: str) -> Column:
-    return Column(
-        name, ColumnType.UNIQUEIDENTIFIER, display, required="SystemRequired", updatable=False
-    )
+    return Column(name, ColumnType.UNIQUEIDENTIFIER, display, required="SystemRequired", updatable=False)
 
 
 def _lookup(name: str, target: str, display: str) -> Column:

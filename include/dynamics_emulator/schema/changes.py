@@ -41,7 +41,9 @@ def _with_table(schema: Schema, table: Table) -> Schema:
 
 def _renamed(columns: dict[str, Column], column: Column, name: str) -> dict[str, Column]:
     renamed = replace(column, name=name, schema_name=name)
-    return {key if key != column.name else name: value if key != column.name else renamed for key, value in columns.items()}
+    return {
+        key if key != column.name else name: value if key != column.name else renamed for key, value in columns.items()
+    }
 
 
 def _without_option(column: Column, value: int) -> Column:

@@ -1,14 +1,13 @@
-"""Describes the schema the way the metadata entity sets show it."""
+"""Describes tables and columns the way the metadata entity sets show them."""
 
-import uuid
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Any
 
-from dynamics_emulator.schema.model import Column, ColumnType, Option, Schema, Table
+from dynamics_emulator.schema.described import Described, label, managed, metadata_id
+from dynamics_emulator.schema.model import Column, ColumnType, Schema, Table
+from dynamics_emulator.schema.option_metadata import describe_options
+from dynamics_emulator.schema.relationship_metadata import many_to_many, many_to_one
 
-_NAMESPACE = uuid.UUID("7e57ab1e-0000-4000-8000-0000000000ff")
-CRM = "Microsoft.Dynamics.CRM"
 _STANDARD_CODES = {"account": 1, "contact": 2, "opportunity": 3, "lead": 4, "systemuser": 8, "team": 9}
 _TYPED = {
     ColumnType.UNIQUEIDENTIFIER: "UniqueIdentifier",
@@ -16,39 +15,6 @@ _TYPED = {
     ColumnType.CUSTOMER: "Lookup",
 }
 _ENUMS = frozenset({ColumnType.PICKLIST, ColumnType.MULTI_SELECT, ColumnType.STATE, ColumnType.STATUS})
-
-
-@dataclass(frozen=True)
-class Described:
-    """One metadata item: its properties, and the items behind its navigation properties."""
-
-    type_name: str
-    properties: dict[str, Any]
-    navigations: dict[str, Any] = field(default_factory=dict)
-    own_properties: frozenset[str] = frozenset()
-    """Properties that only the derived type has: without a cast they cannot be selected."""
-
-
-def metadata_id(*parts: str) -> str:
-    """A stable id for a piece of metadata."""
-    return str(uuid.uuid5(_NAMESPACE, ":".join(parts)))
-
-
-def label(text: str) -> dict[str, Any]:
-    """A localized label in English."""
-    localized = {
-        "Label": text,
-        "LanguageCode": 1033,
-        "IsManaged": True,
-        "MetadataId": metadata_id("label", text),
-        "HasChanged": None,
-    }
-    return {"LocalizedLabels": [localized], "UserLocalizedLabel": localized}
-
-
-def managed(value: object, name: str) -> dict[str, Any]:
-    """A managed property."""
-    return {"Value": value, "CanBeChanged": True, "ManagedPropertyLogicalName": name}
 
 
 def describe_entities(schema: Schema) -> list[Described]:
@@ -86,16 +52,14 @@ def describe_entity(schema: Schema, table: Table) -> Described:
     navigations = {
         "Attributes": list(describe_columns(table)),
         "Keys": [],
-        "ManyToOneRelationships": list(_many_to_one(schema, table)),
+        "ManyToOneRelationships": list(many_to_one(schema, table)),
         "OneToManyRelationships": [
             item
             for other in schema.tables.values()
-            for item in _many_to_one(schema, other)
+            for item in many_to_one(schema, other)
             if item.properties["ReferencedEntity"] == table.name
         ],
-        "ManyToManyRelationships": [
-            item for item in many_to_many(schema) if table.name in _sides(item)
-        ],
+        "ManyToManyRelationships": [item for item in many_to_many(schema) if table.name in _sides(item)],
     }
     return Described("EntityMetadata", properties, navigations)
 
@@ -113,12 +77,13 @@ def describe_columns(table: Table) -> Iterable[Described]:
 
 def describe_column(table: Table, column: Column) -> Described:
     """One column, with what its type adds."""
-    own = _own_properties(table, column)
+    own = _own_properties(column)
     kind = f"{_TYPED.get(column.type, column.type)}AttributeMetadata"
     properties = {**_common(table, column), **own}
     navigations: dict[str, Any] = {}
     if column.type in _ENUMS or column.type is ColumnType.BOOLEAN:
-        navigations = {"OptionSet": describe_options(table, column), "GlobalOptionSet": None}
+        options = describe_options(table, column)
+        navigations = {"OptionSet": options, "GlobalOptionSet": options if column.global_option_set else None}
     return Described(kind, properties, navigations, frozenset(own))
 
 
@@ -146,7 +111,7 @@ def _common(table: Table, column: Column) -> dict[str, Any]:
     }
 
 
-def _own_properties(table: Table, column: Column) -> dict[str, Any]:
+def _own_properties(column: Column) -> dict[str, Any]:  # noqa: PLR0911 - a return for each type
     match column.type:
         case ColumnType.STRING | ColumnType.MEMO:
             kind = column.format or ("TextArea" if column.type is ColumnType.MEMO else "Text")
@@ -192,106 +157,6 @@ def _shadows(table: Table, column: Column) -> Iterable[Described]:
                 "AttributeTypeName": {"Value": f"{kind}Type"},
                 "IsValidODataAttribute": False,
             }
-            own = _own_properties(table, shadow) if kind == "String" else {}
+            own = _own_properties(shadow) if kind == "String" else {}
             typed = "StringAttributeMetadata" if kind == "String" else f"{kind}AttributeMetadata"
             yield Described(typed, {**properties, **own}, {}, frozenset(own))
-
-
-def describe_options(table: Table, column: Column) -> Described:
-    """The option set of a column."""
-    name = column.global_option_set or f"{table.name}_{column.name}"
-    properties: dict[str, Any] = {
-        "MetadataId": metadata_id(table.name, column.name, "options"),
-        "Name": name,
-        "IsGlobal": column.global_option_set is not None,
-        "IsCustomOptionSet": False,
-        "OptionSetType": str(column.type),
-        "DisplayName": label(column.display),
-    }
-    if column.type is ColumnType.BOOLEAN:
-        by_value = {option.value: _option(column, option) for option in column.options}
-        return Described(
-            "BooleanOptionSetMetadata",
-            {**properties, "TrueOption": by_value.get(1), "FalseOption": by_value.get(0)},
-        )
-    options = [_option(column, option) for option in column.options]
-    return Described("OptionSetMetadata", {**properties, "Options": options})
-
-
-def _option(column: Column, option: Option) -> dict[str, Any]:
-    described: dict[str, Any] = {
-        "Value": option.value,
-        "Label": label(option.label),
-        "Description": label(""),
-        "Color": None,
-        "IsManaged": True,
-        "ExternalValue": "",
-        "MetadataId": None,
-        "HasChanged": None,
-    }
-    if column.type is ColumnType.STATUS:
-        described |= {"@odata.type": f"#{CRM}.StatusOptionMetadata", "State": option.state}
-    elif column.type is ColumnType.STATE:
-        described |= {"@odata.type": f"#{CRM}.StateOptionMetadata", "DefaultStatus": option.default_status}
-    return described
-
-
-def describe_relationships(schema: Schema) -> list[Described]:
-    """All relationships of all tables."""
-    found = [item for table in schema.tables.values() for item in _many_to_one(schema, table)]
-    return found + many_to_many(schema)
-
-
-def _many_to_one(schema: Schema, table: Table) -> Iterable[Described]:
-    named = {
-        (link.child, link.column, link.parent): link.name
-        for links in schema.collections.values()
-        for link in links.values()
-    }
-    for column in table.columns.values():
-        for target in column.targets:
-            name = named.get((table.name, column.name, target), f"{target}_{table.name}_{column.name}")
-            parent = schema.tables.get(target)
-            properties = {
-                "MetadataId": metadata_id("relationship", name),
-                "SchemaName": name,
-                "RelationshipType": "OneToManyRelationship",
-                "IsCustomRelationship": "_" in table.name,
-                "ReferencingEntity": table.name,
-                "ReferencingAttribute": column.name,
-                "ReferencingEntityNavigationPropertyName": column.navigation_for(target),
-                "ReferencedEntity": target,
-                "ReferencedAttribute": parent.primary_id if parent else f"{target}id",
-                "ReferencedEntityNavigationPropertyName": name,
-            }
-            yield Described("OneToManyRelationshipMetadata", properties)
-
-
-def many_to_many(schema: Schema) -> list[Described]:
-    """The N:N relationships; there is one, between teams and users."""
-    if "teammembership" not in schema.tables:
-        return []
-    name = "teammembership_association"
-    properties = {
-        "MetadataId": metadata_id("relationship", name),
-        "SchemaName": name,
-        "RelationshipType": "ManyToManyRelationship",
-        "IntersectEntityName": "teammembership",
-        "Entity1LogicalName": "team",
-        "Entity1IntersectAttribute": "teamid",
-        "Entity1NavigationPropertyName": name,
-        "Entity2LogicalName": "systemuser",
-        "Entity2IntersectAttribute": "systemuserid",
-        "Entity2NavigationPropertyName": name,
-    }
-    return [Described("ManyToManyRelationshipMetadata", properties)]
-
-
-def describe_global_options(schema: Schema) -> list[Described]:
-    """The global option sets, each once."""
-    found: dict[str, Described] = {}
-    for table in schema.tables.values():
-        for column in table.columns.values():
-            if column.global_option_set:
-                found.setdefault(column.global_option_set, describe_options(table, column))
-    return list(found.values())

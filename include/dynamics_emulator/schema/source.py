@@ -28,7 +28,7 @@ _YES_NO = (Option(0, "No"), Option(1, "Yes"))
 @cache
 def default_schema() -> Schema:
     """The schema of a new organisation: the shipped list, Marketo's columns and one custom table."""
-    raw = json.loads(files("dynamics_emulator.schema").joinpath("columns.json").read_text(encoding="utf-8"))
+    raw = json.loads(files("dynamics_emulator").joinpath("columns.json").read_text(encoding="utf-8"))
     tables = [_read_table(name, entry) for name, entry in raw.items() if not name.startswith("_")]
     return build_schema([*tables, *added_tables()])
 
@@ -103,8 +103,8 @@ def _read_column(table: str, raw: dict[str, Any]) -> Column:
         targets=tuple(raw["targets"] or ()),
         navigation=tuple(raw.get("navigation") or ()),
         options=_read_options(kind, raw["options"]),
-        creatable=_flag(raw.get("valid_for_create"), writable=writable),
-        updatable=_flag(raw.get("valid_for_update"), writable=writable),
+        creatable=_flag(declared=raw.get("valid_for_create"), writable=writable),
+        updatable=_flag(declared=raw.get("valid_for_update"), writable=writable),
         format=raw.get("format"),
         behavior=_behavior(table, raw, kind),
         minimum=raw.get("min"),
@@ -114,7 +114,7 @@ def _read_column(table: str, raw: dict[str, Any]) -> Column:
     )
 
 
-def _flag(declared: bool | None, *, writable: bool) -> bool:
+def _flag(*, declared: bool | None, writable: bool) -> bool:
     return writable if declared is None else declared
 
 
@@ -141,6 +141,5 @@ def _read_options(kind: ColumnType, raw: list[dict[str, Any]] | None) -> tuple[O
     if kind is ColumnType.BOOLEAN and not raw:
         return _YES_NO
     return tuple(
-        Option(item["value"], item["label"], item.get("state"), item.get("default_status"))
-        for item in raw or ()
+        Option(item["value"], item["label"], item.get("state"), item.get("default_status")) for item in raw or ()
     )

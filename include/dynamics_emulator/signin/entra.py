@@ -146,11 +146,11 @@ class Entra:
 
     def _check_assertion(self, application: Registration, form: Mapping[str, str], endpoint: str) -> None:
         if form.get("client_assertion_type") != _ASSERTION_TYPE:
-            raise _bad_assertion("The client assertion type is not supported.")
+            raise _bad_assertion(reason="The client assertion type is not supported.")
         assertion = form["client_assertion"]
         certificate = _matching_certificate(application, assertion)
         if certificate.not_valid_after_utc <= datetime.now(UTC):
-            raise _bad_assertion("The certificate used to sign the client assertion has expired.")
+            raise _bad_assertion(reason="The certificate used to sign the client assertion has expired.")
         try:
             claims = jwt.decode(
                 assertion,
@@ -162,9 +162,11 @@ class Entra:
                 leeway=300,
             )
         except jwt.PyJWTError as problem:
-            raise _bad_assertion("The signature or the claims of the client assertion are not valid.") from problem
+            raise _bad_assertion(
+                reason="The signature or the claims of the client assertion are not valid."
+            ) from problem
         if claims["sub"] != application.client_id:
-            raise _bad_assertion("The subject of the client assertion is not the client.")
+            raise _bad_assertion(reason="The subject of the client assertion is not the client.")
 
 
 def _check_secret(application: Registration, secret: str) -> None:
@@ -183,7 +185,7 @@ def _matching_certificate(application: Registration, assertion: str) -> x509.Cer
     try:
         header = jwt.get_unverified_header(assertion)
     except jwt.PyJWTError as problem:
-        raise _bad_assertion("The client assertion is no JSON web token.") from problem
+        raise _bad_assertion(reason="The client assertion is no JSON web token.") from problem
     for pem in application.certificates:
         certificate = x509.load_pem_x509_certificate(pem.encode())
         der = certificate.public_bytes(Encoding.DER)
@@ -194,7 +196,7 @@ def _matching_certificate(application: Registration, assertion: str) -> x509.Cer
         }
         if any(_plain(header.get(name)) == _encoded(digest) for name, digest in thumbprints.items()):
             return certificate
-    raise _bad_assertion("The key was not found: the certificate is not registered for the application.")
+    raise _bad_assertion(reason="The key was not found: the certificate is not registered for the application.")
 
 
 def _plain(thumbprint: object) -> str:
@@ -212,7 +214,7 @@ def _bad_assertion(reason: str) -> SignInError:
 
 
 def _audience(scope: str) -> str:
-    parts = urlsplit(scope.split(" ")[0])
+    parts = urlsplit(scope.split(" ", maxsplit=1)[0])
     if not parts.scheme or not scope.endswith("/.default"):
         text = f"The provided value for the input parameter 'scope' is not valid. The scope {scope} is not valid."
         raise SignInError(70011, "invalid_scope", 400, text)

@@ -17,7 +17,7 @@ def register(connection: sqlite3.Connection) -> None:
     connection.create_function("show_time", 1, show_time, deterministic=True)
 
 
-def fold(text: object) -> object:
+def fold(text: str | float | None) -> str | float | None:
     """Text without its case; other values pass."""
     return text.casefold() if isinstance(text, str) else text
 

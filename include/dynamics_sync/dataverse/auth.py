@@ -1,5 +1,6 @@
 """Sign-in with Microsoft Entra: an application's secret or certificate for a token."""
 
+import json
 import re
 import threading
 import time
@@ -12,7 +13,7 @@ import requests
 
 from dynamics_sync.dataverse.network import network_error
 from dynamics_sync.dataverse.session import open_session
-from dynamics_sync.errors import ConnectionSettingsError, ServiceUnavailable, SignInRefused, SyncError
+from dynamics_sync.errors import ConnectionSettingsError, IncompleteAnswer, ServiceUnavailable, SignInRefused, SyncError
 
 MICROSOFT_AUTHORITY = "https://login.microsoftonline.com"
 _MICROSOFT_HOSTS = frozenset(
@@ -76,11 +77,30 @@ class Credentials:
         """Return what msal calls the client credential; raises ConnectionSettingsError when there is none."""
         if self.client_secret:
             return self.client_secret
-        if self.private_key_pem and self.certificate_pem:
-            return {"private_key": self.private_key_pem, "public_certificate": self.certificate_pem}
-        if self.private_key_pem and self.thumbprint:
-            return {"private_key": self.private_key_pem, "thumbprint": self.thumbprint}
+        if self.private_key_pem and (self.certificate_pem or self.thumbprint):
+            _check_key(self.private_key_pem, self.certificate_pem)
+            certificate = {"public_certificate": self.certificate_pem} if self.certificate_pem else {}
+            thumbprint = {"thumbprint": self.thumbprint} if self.thumbprint and not certificate else {}
+            return {"private_key": self.private_key_pem, **certificate, **thumbprint}
         what = "The connection has neither a client secret nor a certificate with its private key"
+        raise ConnectionSettingsError(what, not_done=_NOT_DONE)
+
+
+def _check_key(private_key_pem: str, certificate_pem: str | None) -> None:
+    """Raise ConnectionSettingsError for what msal would only find out with an error of another library."""
+    # Imported here because only sign-in with a certificate needs it.
+    from cryptography import x509  # noqa: PLC0415 (see above)
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey  # noqa: PLC0415 (see above)
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key  # noqa: PLC0415 (see above)
+
+    try:
+        key = load_pem_private_key(private_key_pem.encode(), password=None)
+        certificate = x509.load_pem_x509_certificate(certificate_pem.encode()) if certificate_pem else None
+    except (ValueError, TypeError):
+        what = "The certificate or private key of the connection cannot be read, or the key is encrypted"
+        raise ConnectionSettingsError(what, not_done=_NOT_DONE) from None
+    if not isinstance(key, RSAPrivateKey) or (certificate and certificate.public_key() != key.public_key()):
+        what = "The private key of the connection is no RSA key, or is not that of its certificate"
         raise ConnectionSettingsError(what, not_done=_NOT_DONE)
 
 
@@ -135,8 +155,8 @@ class MsalTokenProvider:
             answer = self._ask_msal(proof)
         except requests.RequestException as error:
             raise network_error(error, "Sign-in", self._host, not_done=_NOT_DONE) from None
-        except ValueError as error:
-            raise self._unusable_settings(error) from None
+        except (ValueError, KeyError) as error:
+            raise self._no_sign_in(error) from None
         if "access_token" not in answer:
             raise _refused(_codes_of(answer), self._credentials)
         lifetime = float(answer["expires_in"])
@@ -148,32 +168,33 @@ class MsalTokenProvider:
 
         # A new application object each time: msal remembers a refusal for 60 s and would serve the old
         # token from its cache, so that neither a repaired secret nor a renewal would take effect.
-        application = msal.ConfidentialClientApplication(
-            self._credentials.client_id,
-            client_credential=proof,
-            authority=self._credentials.authority_url,
-            instance_discovery=None if self._host in _MICROSOFT_HOSTS else False,
-            http_client=self._session,
-        )
-        answer: dict[str, Any] = application.acquire_token_for_client(scopes=[self._scope])
+        try:
+            application = msal.ConfidentialClientApplication(
+                self._credentials.client_id,
+                client_credential=proof,
+                authority=self._credentials.authority_url,
+                instance_discovery=None if self._host in _MICROSOFT_HOSTS else False,
+                http_client=self._session,
+            )
+            answer: dict[str, Any] = application.acquire_token_for_client(scopes=[self._scope])
+        except msal.exceptions.MsalServiceError:
+            what = f"Sign-in: {self._host} is not available"
+            raise ServiceUnavailable(what, not_done=_NOT_DONE) from None
         return answer
 
     @property
     def _host(self) -> str:
         return urlsplit(self._credentials.authority_url).hostname or ""
 
-    def _unusable_settings(self, error: ValueError) -> SyncError:
-        """msal raises ValueError for an unknown tenant, a bad authority and an unreadable key alike."""
-        chained = f"{error} {error.__cause__ or ''} {error.__context__ or ''}"
-        if codes := [int(code) for code in _AADSTS.findall(chained)]:
+    def _no_sign_in(self, error: ValueError | KeyError) -> SyncError:
+        """msal raises the same for an unknown tenant, a bad authority and an answer that it cannot read."""
+        chain = [item for item in (error, error.__cause__, error.__context__) if item is not None]
+        if codes := [int(code) for item in chain for code in _AADSTS.findall(str(item))]:
             return _refused(codes, self._credentials)
-        if "authority" in chained.lower() or "discovery" in chained.lower():
-            what = f"{self._credentials.authority_url} is no sign-in address of a tenant"
-            return SignInRefused(
-                what, not_done=_NOT_DONE, next_step="Check tenant id and authority of the connection"
-            )
-        what = "The certificate or private key of the connection cannot be read"
-        return ConnectionSettingsError(what, not_done=_NOT_DONE)
+        if any(isinstance(item, json.JSONDecodeError) for item in chain):
+            return IncompleteAnswer(f"Sign-in: the answer of {self._host} is no JSON", not_done=_NOT_DONE)
+        what = f"{self._credentials.authority_url} is no sign-in address of a tenant"
+        return SignInRefused(what, not_done=_NOT_DONE, next_step="Check tenant id and authority of the connection")
 
 
 def _codes_of(answer: dict[str, Any]) -> list[int]:

@@ -3,7 +3,7 @@
 import http.client
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from email.message import Message
 from email.parser import BytesParser
 
@@ -16,13 +16,15 @@ MOST_PARTS = 1_000
 _STATUS_LINE = re.compile(rb"HTTP/\d(?:\.\d)? (\d{3})\b")
 
 
-def build_batch(calls: Sequence[Request], api_root: str, boundary: str) -> Request:
-    """Return the POST that carries `calls`.
+def build_batch(calls: Sequence[Request], url_of: Callable[[Request], str], boundary: str) -> Request:
+    """Return the POST that carries `calls`, at most MOST_PARTS; `url_of` gives the address of each.
 
-    `api_root` is the path of the API on its host (`/api/data/v9.2/`). One failing call does not stop the
-    others.
+    One failing call does not stop the others.
     """
-    parts = b"".join(b"--%s\r\n%s\r\n" % (boundary.encode(), _part(call, api_root)) for call in calls)
+    if len(calls) > MOST_PARTS:
+        message = f"a batch takes {MOST_PARTS} calls, not {len(calls)}"
+        raise ValueError(message)
+    parts = b"".join(b"--%s\r\n%s\r\n" % (boundary.encode(), _part(call, url_of(call))) for call in calls)
     return Request(
         "$batch",
         prefer=("odata.continue-on-error",),
@@ -33,7 +35,7 @@ def build_batch(calls: Sequence[Request], api_root: str, boundary: str) -> Reque
     )
 
 
-def _part(call: Request, api_root: str) -> bytes:
+def _part(call: Request, url: str) -> bytes:
     headers = {"Accept": "application/json", **call.headers}
     if call.prefer:
         headers["Prefer"] = ",".join(call.prefer)
@@ -43,7 +45,8 @@ def _part(call: Request, api_root: str) -> bytes:
         "Content-Type: application/http",
         "Content-Transfer-Encoding: binary",
         "",
-        f"{call.method} {api_root}{call.path} HTTP/1.1",
+        # A blank or a line break in the address would end it here, so that it is encoded if it is not.
+        f"{call.method} {requests.utils.requote_uri(url)} HTTP/1.1",
         *(f"{name}: {value}" for name, value in headers.items()),
         "",
         "",

@@ -69,8 +69,7 @@ class DataverseClient:
     ) -> None:
         self._session = session
         self._tokens = tokens
-        self._api_root = f"/api/data/{api_version}/"
-        self._hosts = TrustedHosts(base_url, allowed_hosts, self._api_root)
+        self._hosts = TrustedHosts(base_url, allowed_hosts, f"/api/data/{api_version}/")
         self._timeout = timeout
         self._attempts = attempts
         self._sleep = sleep
@@ -149,7 +148,7 @@ class DataverseClient:
         return answer
 
     def _batch_request(self, calls: Sequence[Request]) -> Request:
-        return build_batch(calls, self._api_root, f"batch_{self._random.getrandbits(128):032x}")
+        return build_batch(calls, self._url_of, f"batch_{self._random.getrandbits(128):032x}")
 
     def _batch_once(self, calls: Sequence[Request]) -> list[Answer]:
         answers = self._exchange_batch(self._batch_request(calls), calls)
@@ -180,10 +179,8 @@ class DataverseClient:
         return answer
 
     def _transfer(self, url: str, request: Request, token: str) -> Answer:
-        headers = _headers(request, token)
-        prepared = requests.Request(
-            request.method, self._hosts.origin, headers=headers, data=request.body
-        ).prepare()
+        headers = {**self._session.headers, **_headers(request, token)}
+        prepared = requests.Request(request.method, self._hosts.origin, headers=headers, data=request.body).prepare()
         # Set afterwards: requests would re-encode a link that must go back as it came.
         prepared.url = url
         try:

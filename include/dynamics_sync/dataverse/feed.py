@@ -14,7 +14,7 @@ from dynamics_sync.dataverse.client import DataverseClient
 from dynamics_sync.dataverse.metadata import TableMetadata
 from dynamics_sync.dataverse.paging import Page, read_pages
 from dynamics_sync.dataverse.query import select_path
-from dynamics_sync.dataverse.wire import Answer, Request, decode
+from dynamics_sync.dataverse.wire import Request, decode
 from dynamics_sync.errors import ChangeTrackingOff, UnexpectedAnswer
 
 VERSION = "versionnumber"
@@ -39,9 +39,7 @@ class FeedPage:
 class FeedReader:
     """Iterates the pages of a feed, once; `delta_link` is known when they are exhausted."""
 
-    def __init__(
-        self, client: DataverseClient, table: TableMetadata, first: Request, *, tracked: bool
-    ) -> None:
+    def __init__(self, client: DataverseClient, table: TableMetadata, first: Request, *, tracked: bool) -> None:
         self._client = client
         self._first = first
         self._tracked = tracked
@@ -74,13 +72,11 @@ class FeedReader:
     def _final_link(self, page: Page) -> str | None:
         if self._tracked and page.delta_link is None:
             what = f"The tracked read {self._first.label} ended without a delta link"
-            raise UnexpectedAnswer(
-                what, not_done="The changes after it could not be found, so nothing was kept"
-            )
+            raise UnexpectedAnswer(what, not_done="The changes after it could not be found, so nothing was kept")
         return page.delta_link if self._tracked else None
 
     def _decode(self, page: Page) -> FeedPage:
-        rows = decode(Answer(200, {}, page.body, self._first), self._page_type).value
+        rows = decode(page.answer, self._page_type).value
         present = [row for row in rows if not row.is_deletion]
         named = [row for row in present if row.key]
         return FeedPage(

@@ -6,14 +6,22 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from urllib.parse import quote
 
-import msgspec
-
 from dynamics_sync.dataverse.client import DataverseClient
+from dynamics_sync.dataverse.definitions import (
+    ATTRIBUTE_QUERY,
+    ATTRIBUTES,
+    CASTS,
+    DEFINITION,
+    DEFINITION_QUERY,
+    DEFINITIONS,
+    MULTI_SELECT,
+    Attribute,
+    Definition,
+)
 from dynamics_sync.dataverse.wire import Answer, Request, decode
 from dynamics_sync.errors import ColumnMissing, RecordNotFound, RequestRefused, TableMissing
 
 _LOOKUPS = frozenset({"Lookup", "Owner", "Customer"})
-_MULTI_SELECT = "MultiSelectPicklist"
 
 
 @dataclass(frozen=True)
@@ -72,107 +80,6 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {found[0]}?" if found else ""
 
 
-class _Value(msgspec.Struct, rename="pascal"):
-    value: str | None = None
-
-
-class _Label(msgspec.Struct, rename="pascal"):
-    label: str | None = None
-
-
-class _Labels(msgspec.Struct, rename="pascal"):
-    user_localized_label: _Label | None = None
-    localized_labels: list[_Label] = []
-
-
-class _Option(msgspec.Struct, rename="pascal"):
-    value: int
-    label: _Labels | None = None
-
-    @property
-    def text(self) -> str:
-        """The label for the user's language; a label that is not translated has only the base language."""
-        if self.label is None:
-            return ""
-        first = self.label.user_localized_label or next(iter(self.label.localized_labels), None)
-        return (first.label if first else None) or ""
-
-
-class _OptionSet(msgspec.Struct, rename="pascal"):
-    options: list[_Option] | None = None
-    true_option: _Option | None = None
-    false_option: _Option | None = None
-
-    def as_mapping(self) -> Mapping[int, str]:
-        options = self.options or [item for item in (self.false_option, self.true_option) if item]
-        return MappingProxyType({option.value: option.text for option in options})
-
-
-class _Attribute(msgspec.Struct, rename="pascal"):
-    logical_name: str
-    attribute_type: str | None = None
-    attribute_of: str | None = None
-    required_level: _Value | None = None
-    is_valid_for_read: bool | None = None
-    is_valid_for_odata: bool | None = msgspec.field(default=None, name="IsValidODataAttribute")
-    max_length: int | None = None
-    precision: int | None = None
-    format: str | None = None
-    date_time_behavior: _Value | None = None
-    targets: list[str] | None = None
-    option_set: _OptionSet | None = None
-    global_option_set: _OptionSet | None = None
-
-
-class _Attributes(msgspec.Struct):
-    value: list[_Attribute]
-
-
-class _Definition(msgspec.Struct, rename="pascal"):
-    logical_name: str
-    entity_set_name: str
-    primary_id_attribute: str
-    primary_name_attribute: str | None = None
-    change_tracking_enabled: bool | None = None
-    is_optimistic_concurrency_enabled: bool | None = None
-
-
-class _Names(msgspec.Struct):
-    value: list[_Definition]
-
-
-_DEFINITION = msgspec.json.Decoder(_Definition)
-_ATTRIBUTES = msgspec.json.Decoder(_Attributes)
-_NAMES = msgspec.json.Decoder(_Names)
-
-_DEFINITION_QUERY = (
-    "$select=LogicalName,EntitySetName,PrimaryIdAttribute,PrimaryNameAttribute,"
-    "ChangeTrackingEnabled,IsOptimisticConcurrencyEnabled"
-)
-_ATTRIBUTE_QUERY = (
-    "$select=LogicalName,AttributeType,AttributeOf,RequiredLevel,IsValidForRead,IsValidODataAttribute"
-    "&$filter=AttributeOf%20eq%20null"
-)
-_OPTIONS = "$select=LogicalName&$expand=OptionSet"
-# Properties of one type can only be asked for with a cast to it; a cast to their common base is refused.
-_CASTS: Mapping[str, str] = MappingProxyType(
-    {
-        "String": "$select=LogicalName,MaxLength,Format",
-        "Memo": "$select=LogicalName,MaxLength",
-        "Money": "$select=LogicalName,Precision",
-        "Decimal": "$select=LogicalName,Precision",
-        "Double": "$select=LogicalName,Precision",
-        "DateTime": "$select=LogicalName,DateTimeBehavior,Format",
-        "Lookup": "$select=LogicalName,Targets",
-        "Picklist": "$select=LogicalName&$expand=OptionSet,GlobalOptionSet",
-        _MULTI_SELECT: "$select=LogicalName&$expand=OptionSet,GlobalOptionSet",
-        "State": _OPTIONS,
-        "Status": _OPTIONS,
-        "Boolean": _OPTIONS,
-    }
-)
-
-
 def read_table(client: DataverseClient, logical_name: str) -> TableMetadata:
     """Read a table's metadata with one `$batch`.
 
@@ -180,12 +87,12 @@ def read_table(client: DataverseClient, logical_name: str) -> TableMetadata:
     Raises TableMissing, which names the nearest table that exists.
     """
     definition, attributes, *casts = _read_parts(client, logical_name)
-    details: dict[str, _Attribute] = {}
+    details: dict[str, Attribute] = {}
     multi_select: set[str] = set()
-    for cast, answer in zip(_CASTS, casts, strict=True):
-        typed = {attribute.logical_name: attribute for attribute in decode(answer, _ATTRIBUTES).value}
+    for cast, answer in zip(CASTS, casts, strict=True):
+        typed = {attribute.logical_name: attribute for attribute in decode(answer, ATTRIBUTES).value}
         details |= typed
-        if cast == _MULTI_SELECT:
+        if cast == MULTI_SELECT:
             multi_select |= typed.keys()
     columns = {
         attribute.logical_name: _column(
@@ -193,18 +100,18 @@ def read_table(client: DataverseClient, logical_name: str) -> TableMetadata:
             details.get(attribute.logical_name, attribute),
             is_multi_select=attribute.logical_name in multi_select,
         )
-        for attribute in decode(attributes, _ATTRIBUTES).value
+        for attribute in decode(attributes, ATTRIBUTES).value
         if attribute.is_valid_for_odata is not False and attribute.attribute_of is None
     }
-    return _table(decode(definition, _DEFINITION), columns)
+    return _table(decode(definition, DEFINITION), columns)
 
 
 def _read_parts(client: DataverseClient, logical_name: str) -> Sequence[Answer]:
     root = f"EntityDefinitions(LogicalName='{quote(logical_name, safe='')}')"
-    calls = [Request(f"{root}?{_DEFINITION_QUERY}"), Request(f"{root}/Attributes?{_ATTRIBUTE_QUERY}")]
+    calls = [Request(f"{root}?{DEFINITION_QUERY}"), Request(f"{root}/Attributes?{ATTRIBUTE_QUERY}")]
     calls += [
         Request(f"{root}/Attributes/Microsoft.Dynamics.CRM.{cast}AttributeMetadata?{query}")
-        for cast, query in _CASTS.items()
+        for cast, query in CASTS.items()
     ]
     try:
         return client.batch(calls)
@@ -215,13 +122,13 @@ def _read_parts(client: DataverseClient, logical_name: str) -> Sequence[Answer]:
 
 
 def _missing_table(client: DataverseClient, logical_name: str) -> TableMissing:
-    names = decode(client.send(Request(f"EntityDefinitions?{_DEFINITION_QUERY}")), _NAMES).value
+    names = decode(client.send(Request(f"EntityDefinitions?{DEFINITION_QUERY}")), DEFINITIONS).value
     hint = nearest(logical_name, (name.logical_name for name in names))
     what = f"The organisation {client.host} has no table {logical_name}{hint}"
     return TableMissing(what, not_done="Nothing was read")
 
 
-def _table(definition: _Definition, columns: Mapping[str, ColumnMetadata]) -> TableMetadata:
+def _table(definition: Definition, columns: Mapping[str, ColumnMetadata]) -> TableMetadata:
     return TableMetadata(
         name=definition.logical_name,
         set_name=definition.entity_set_name,
@@ -233,9 +140,9 @@ def _table(definition: _Definition, columns: Mapping[str, ColumnMetadata]) -> Ta
     )
 
 
-def _column(attribute: _Attribute, detail: _Attribute, *, is_multi_select: bool) -> ColumnMetadata:
+def _column(attribute: Attribute, detail: Attribute, *, is_multi_select: bool) -> ColumnMetadata:
     name = attribute.logical_name
-    kind = _MULTI_SELECT if is_multi_select else attribute.attribute_type or ""
+    kind = MULTI_SELECT if is_multi_select else attribute.attribute_type or ""
     options = detail.option_set or detail.global_option_set
     behavior = detail.date_time_behavior
     required = attribute.required_level

@@ -27,9 +27,7 @@ def network_error(error: requests.RequestException, subject: str, host: str, *, 
     """
     reasons = list(_reasons(error))
     if any(isinstance(reason, ssl.SSLCertVerificationError) for reason in reasons):
-        return UnknownHost(
-            f"{subject}: the certificate of {host} is not trusted{_verdict(reasons)}", not_done=not_done
-        )
+        return UnknownHost(f"{subject}: the certificate of {host} is not trusted{_verdict(reasons)}", not_done=not_done)
     if any(isinstance(reason, socket.gaierror) and reason.errno in _NO_SUCH_NAME for reason in reasons):
         return UnknownHost(f"{subject}: there is no host {host}", not_done=not_done)
     if isinstance(error, requests.exceptions.ContentDecodingError):
@@ -37,12 +35,8 @@ def network_error(error: requests.RequestException, subject: str, host: str, *, 
     if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.InvalidSchema):
         return ConnectionSettingsError(f"{subject}: {host} is no valid host", not_done=not_done)
     if isinstance(error, requests.HTTPError) and error.response is not None:
-        return ServiceUnavailable(
-            f"{subject}: {host} answered {error.response.status_code}", not_done=not_done
-        )
-    return NetworkFault(
-        f"{subject}: no complete answer from {host} ({_innermost(reasons)})", not_done=not_done
-    )
+        return ServiceUnavailable(f"{subject}: {host} answered {error.response.status_code}", not_done=not_done)
+    return NetworkFault(f"{subject}: no complete answer from {host} ({_innermost(reasons)})", not_done=not_done)
 
 
 def _reasons(error: BaseException) -> Iterator[BaseException]:

@@ -19,10 +19,15 @@ class Page:
     """
 
     number: int
-    body: bytes = field(repr=False)
+    answer: Answer = field(repr=False)
     next_link: str | None = field(repr=False)
     delta_link: str | None = field(repr=False)
     rows: int
+
+    @property
+    def body(self) -> bytes:
+        """The page's JSON as it came."""
+        return self.answer.body
 
 
 class _Envelope(msgspec.Struct):
@@ -68,7 +73,7 @@ def read_pages(
 def split_page(answer: Answer, number: int) -> Page:
     """Return the page in an answer; raises IncompleteAnswer (cut) or UnexpectedAnswer (no page)."""
     envelope = decode(answer, _ENVELOPE)
-    return Page(number, answer.body, envelope.next_link, envelope.delta_link, len(envelope.value))
+    return Page(number, answer, envelope.next_link, envelope.delta_link, len(envelope.value))
 
 
 def _loop(request: Request, number: int) -> PagingLoop:

@@ -92,9 +92,7 @@ def ids_per_url(set_name: str, columns: Sequence[str], column: str, *, limit: in
 
     Raises RequestRefused when the columns alone fill the URL.
     """
-    one, two = (
-        len(select_path(set_name, columns, filter=in_filter(column, ["0" * GUID_LENGTH] * n))) for n in (1, 2)
-    )
+    one, two = (len(select_path(set_name, columns, filter=in_filter(column, ["0" * GUID_LENGTH] * n))) for n in (1, 2))
     room = (limit - _HEADROOM - one) // (two - one) + 1
     if room < 1:
         what = f"The {len(columns)} columns of {set_name} fill a URL, so that no id fits into it"

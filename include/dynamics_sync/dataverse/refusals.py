@@ -17,12 +17,14 @@ from dynamics_sync.dataverse.codes import CODES, STATUSES
 from dynamics_sync.dataverse.wire import Answer, Request, incomplete, request_note
 from dynamics_sync.errors import (
     ColumnMissing,
+    NotAMember,
     PrivilegeMissing,
     RecordRefused,
     RequestRefused,
     ServiceUnavailable,
     SyncError,
     TableMissing,
+    TokenRefused,
     TryAgain,
     UnexpectedAnswer,
 )
@@ -113,9 +115,12 @@ def retry_after(value: str | None, clock: Callable[[], float]) -> float | None:
 
 def _class_of(answer: Answer, code: str, text: str) -> type[SyncError]:
     request = answer.request
+    error = CODES[code].error if code in CODES else None
+    # A 401 is about the token under whatever code it comes; only the missing application user is another matter.
+    if answer.status == 401 and error is not NotAMember:
+        return TokenRefused
     if code in (_GENERIC_ODATA, _PAYLOAD):
         return _class_of_odata_text(request, text)
-    error = CODES[code].error if code in CODES else None
     # Some codes say nothing: then the status decides, as it does where there is no code at all.
     if error is None:
         return _class_of_status(answer)

@@ -99,9 +99,7 @@ def decode(answer: Answer, decoder: "msgspec.json.Decoder[T]") -> T:
         return decoder.decode(answer.body)
     except msgspec.ValidationError:
         # The decoder's own text can quote a value, so it is not passed on.
-        message = (
-            f"{answer.request.label} answered JSON of another shape than documented{request_note(answer)}"
-        )
+        message = f"{answer.request.label} answered JSON of another shape than documented{request_note(answer)}"
         raise UnexpectedAnswer(message, not_done="None of its content was used") from None
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise incomplete(answer) from None

@@ -7,7 +7,8 @@ same rows.
 
 import io
 import json
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -18,10 +19,26 @@ import pyarrow.compute as pc
 import pyarrow.json as pj
 
 from dynamics_sync.errors import INVALID_VALUE, IncompleteAnswer, UnexpectedAnswer
+from dynamics_sync.forward.decode_values import INT64, Unfit, fit_value, read_number, read_whole
 from dynamics_sync.forward.fields import FieldPlan, ReadPlan, Wire
 from dynamics_sync.forward.rejected import Rejected
 
-_INT64 = range(-(2**63), 2**63)
+#: Arrow's JSON reader ends the process on a document that begins with null, so that it sees objects only.
+_OBJECT = re.compile(rb"(\xef\xbb\xbf)?[ \t\r\n]*\{")
+
+#: A number with an exponent that no type of ours can hold; Arrow's decimals end the process on some of them.
+_HUGE_EXPONENT = r':[ \t\r\n]*"?-?[0-9.]+[eE][-+]?[0-9]{4,}[" \t\r\n,}]'
+
+_NOT_STAGED = "The page was not staged"
+
+#: The first and the last value that Python, PostgreSQL and SQLite can all hold, by the type of the staged column.
+_EDGES: Mapping[pa.DataType, tuple[int, int]] = {
+    kind: (pa.scalar(first, kind).value, pa.scalar(last, kind).value)
+    for kind, first, last in (
+        (pa.timestamp("us", "UTC"), datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)),
+        (pa.date32(), date.min, date.max),
+    )
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +54,6 @@ class DecodedPage:
         return int(self.table.num_rows) + len(self.rejected)
 
 
-class _Unfit(Exception):
-    """A value is not of its column's type."""
-
-
 def decode_page(body: bytes, plan: ReadPlan) -> DecodedPage:
     """Read a page of `plan`'s table.
 
@@ -48,12 +61,13 @@ def decode_page(body: bytes, plan: ReadPlan) -> DecodedPage:
     """
     try:
         return DecodedPage(_decode_columns(body, plan), ())
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError):
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError, UnicodeDecodeError):
         return _decode_values(body, plan)
 
 
 def _decode_columns(body: bytes, plan: ReadPlan) -> pa.Table:
     """The fast way. Dates come as text: the reader does not know them, but the cast does."""
+    _check_body(body)
     schema = plan.staged_schema
     on_wire = pa.struct([_as_text_date(field) for field in schema])
     options = pj.ParseOptions(
@@ -69,7 +83,32 @@ def _decode_columns(body: bytes, plan: ReadPlan) -> pa.Table:
     if rows.null_count:
         message = "a row that is null"
         raise pa.ArrowInvalid(message)
-    return pa.Table.from_arrays(rows.flatten(), schema=pa.schema(list(on_wire))).cast(schema)
+    table = pa.Table.from_arrays(rows.flatten(), schema=pa.schema(list(on_wire))).cast(schema)
+    _check_edges(table)
+    return table
+
+
+def _check_body(body: bytes) -> None:
+    """Keep from Arrow's reader what it would not survive, or would let pass."""
+    if not _OBJECT.match(body) or pc.match_substring_regex(pa.array([body], pa.binary()), _HUGE_EXPONENT)[0].as_py():
+        message = "not for this reader"
+        raise pa.ArrowInvalid(message)
+    if not body.isascii():
+        body.decode()  # The reader copies texts as they come, whether they are UTF-8 or not.
+
+
+def _check_edges(table: pa.Table) -> None:
+    """Refuse what JSON or Arrow can write and a database cannot: NaN, infinity, and years outside 1 to 9999."""
+    for column in table.columns:
+        if column.type in _EDGES:
+            first, last = _EDGES[column.type]
+            ends = pc.min_max(column)
+            fits = not ends["min"].is_valid or (first <= ends["min"].value and ends["max"].value <= last)
+        else:
+            fits = not pa.types.is_floating(column.type) or pc.all(pc.is_finite(column), min_count=0).as_py()
+        if not fits:
+            message = "a value beyond what can be kept"
+            raise pa.ArrowInvalid(message)
 
 
 def _as_text_date(field: pa.Field) -> pa.Field:
@@ -93,14 +132,20 @@ def _decode_values(body: bytes, plan: ReadPlan) -> DecodedPage:
 
 def _rows_of(body: bytes, plan: ReadPlan) -> list[Mapping[str, Any]]:
     try:
-        document = json.loads(body, parse_float=Decimal)
-    except ValueError as error:
+        document = json.loads(
+            body.decode("utf-8-sig"), parse_float=read_number, parse_int=read_whole, parse_constant=Decimal
+        )
+    except ValueError:
+        # The parser's own error holds the whole body, so it is not passed on.
         message = f"a page of {plan.set_name} is cut or is not JSON"
-        raise IncompleteAnswer(message, not_done="The page was not staged") from error
+        raise IncompleteAnswer(message, not_done=_NOT_STAGED) from None
+    except RecursionError:
+        message = f"an answer for {plan.set_name} is nested too deeply"
+        raise UnexpectedAnswer(message, not_done=_NOT_STAGED) from None
     rows = document.get("value") if isinstance(document, dict) else None
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         message = f"an answer for {plan.set_name} is JSON, but no page of rows"
-        raise UnexpectedAnswer(message, not_done="The page was not staged")
+        raise UnexpectedAnswer(message, not_done=_NOT_STAGED)
     return rows
 
 
@@ -125,8 +170,8 @@ def _fit_row(
     for name, (field, field_plan) in columns.items():
         value = row.get(name)
         try:
-            fitted[name] = None if value is None else _FITTERS[field_plan.wire](value, field_plan)
-        except _Unfit:
+            fitted[name] = None if value is None else fit_value(value, field_plan)
+        except Unfit:
             return _reject(row, plan, field, field_plan.wire)
     return fitted
 
@@ -140,70 +185,5 @@ def _reject(row: Mapping[str, Any], plan: ReadPlan, field: str, wire: Wire) -> R
         reason=f"{INVALID_VALUE.title}: {field} is no {wire}",
         # ASCII only, so that half a surrogate pair is written as its escape.
         payload=json.dumps(row, default=str),
-        version=version if isinstance(version, int) and version in _INT64 else None,
+        version=version if isinstance(version, int) and version in INT64 else None,
     )
-
-
-def _fit_text(value: Any, _: FieldPlan) -> str:
-    if not isinstance(value, str):
-        raise _Unfit
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:  # Half of a surrogate pair is valid JSON, but no text.
-        raise _Unfit from error
-    return value
-
-
-def _fit_integer(value: Any, _: FieldPlan) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value not in _INT64:
-        raise _Unfit
-    return value
-
-
-def _fit_decimal(value: Any, plan: FieldPlan) -> Decimal:
-    if isinstance(value, bool) or not isinstance(value, (int, Decimal)):
-        raise _Unfit
-    number = Decimal(value)
-    try:
-        pa.scalar(number, plan.arrow_type)
-    except pa.ArrowInvalid as error:
-        raise _Unfit from error
-    return number
-
-
-def _fit_float(value: Any, _: FieldPlan) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, Decimal)):
-        raise _Unfit
-    return float(value)
-
-
-def _fit_boolean(value: Any, _: FieldPlan) -> bool:
-    if not isinstance(value, bool):
-        raise _Unfit
-    return value
-
-
-def _fit_instant(value: Any, _: FieldPlan) -> datetime:
-    try:
-        instant = datetime.fromisoformat(value)
-        return instant.astimezone(UTC) if instant.tzinfo else instant.replace(tzinfo=UTC)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise _Unfit from error
-
-
-def _fit_date(value: Any, _: FieldPlan) -> date:
-    try:
-        return date.fromisoformat(value)
-    except (TypeError, ValueError) as error:
-        raise _Unfit from error
-
-
-_FITTERS: Mapping[Wire, Callable[[Any, FieldPlan], Any]] = {
-    Wire.TEXT: _fit_text,
-    Wire.INTEGER: _fit_integer,
-    Wire.DECIMAL: _fit_decimal,
-    Wire.FLOAT: _fit_float,
-    Wire.BOOLEAN: _fit_boolean,
-    Wire.INSTANT: _fit_instant,
-    Wire.DATE: _fit_date,
-}

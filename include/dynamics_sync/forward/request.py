@@ -82,10 +82,10 @@ def _instant(params: Mapping[str, Any], name: str) -> datetime | None:
         return None
     try:
         instant = datetime.fromisoformat(str(text))
-    except ValueError:
+        return instant.astimezone(UTC) if instant.tzinfo else instant.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         message = f"{name} {str(text)!r} is no instant such as 2026-03-01T00:00:00Z"
         raise RunParameterError(message, not_done=_NOTHING_READ) from None
-    return instant.astimezone(UTC) if instant.tzinfo else instant.replace(tzinfo=UTC)
 
 
 def _ids(value: Any) -> tuple[str, ...]:

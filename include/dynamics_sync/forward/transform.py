@@ -4,6 +4,7 @@
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,6 +31,7 @@ from dynamics_sync.forward.rejected import Rejected, rejected_from_json, rejecte
 from dynamics_sync.staging import StagingFolder
 
 _GUID = r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
+_OPTION = re.compile(r" *-?[0-9]{1,10} *")
 _NUL = "\x00"
 
 
@@ -175,7 +177,7 @@ def _label(value: int | str, options: Mapping[int, str]) -> str | None:
     """The label of one value; several chosen options come as `1,3` and give `One; Three`."""
     if isinstance(value, int):
         return options.get(value)
-    labels = [options.get(int(part)) if part.strip().lstrip("-").isdecimal() else None for part in value.split(",")]
+    labels = [options.get(int(part)) if _OPTION.fullmatch(part) else None for part in value.split(",")]
     known = [label for label in labels if label is not None]
     return "; ".join(known) if len(known) == len(labels) else None
 
@@ -205,9 +207,11 @@ def _check_columns(
 def _inexact(values: "pd.Series[Any]") -> "pd.Series[bool]":
     """Which decimals would be others after they were kept as doubles."""
     exact = pa.array(values)
-    # Two digits more than any of our types has, so that the way back cannot overflow.
-    kept = pc.cast(pc.cast(exact, pa.float64()), pa.decimal256(60, exact.type.scale))
-    same = pc.equal(kept, pc.cast(exact, pa.decimal256(60, exact.type.scale)))
+    # By way of text, as the direct cast divides, and is off by one unit in the last place now and then.
+    kept = pc.cast(pc.cast(exact, pa.string()), pa.float64())
+    # Wide enough that the way back cannot overflow.
+    wide = pa.decimal256(60, exact.type.scale)
+    same = pc.equal(pc.cast(kept, wide), pc.cast(exact, wide))
     return pd.Series(pc.invert(same), dtype=pd.ArrowDtype(pa.bool_()), index=values.index)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from decimal import Context, Decimal
 from typing import Any
 
 import pyarrow as pa
@@ -12,6 +13,9 @@ from dynamics_sync.catalogue import Column, ColumnKind
 
 #: Digits of a NUMERIC by its scale: money has 4 behind the point, a decimal 10.
 _PRECISIONS = {4: 19, 10: 38}
+
+#: Python's own context rounds to 28 digits.
+_WIDE = Context(prec=60)
 
 
 class Instant(sa.types.TypeDecorator[datetime]):
@@ -37,6 +41,34 @@ class Instant(sa.types.TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if dialect.name == "sqlite" else value.astimezone(UTC)
 
 
+class ExactNumber(sa.types.TypeDecorator[Decimal]):
+    """A NUMERIC that is a Decimal of the column's scale on both databases.
+
+    SQLite keeps a double. SQLAlchemy would print it to the scale, which shows digits that nobody stored once more than
+    15 are asked for; the shortest text that means the same double does not.
+    """
+
+    impl = sa.Numeric
+    cache_ok = True
+
+    def __init__(self, precision: int, scale: int) -> None:
+        super().__init__(precision, scale)
+        self._unit = Decimal(1).scaleb(-scale)
+
+    def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
+        """Read doubles from SQLite as they are."""
+        impl = self.impl_instance
+        if dialect.name == "sqlite" and isinstance(impl, sa.Numeric):
+            return sa.Numeric(impl.precision, impl.scale, asdecimal=False)
+        return impl
+
+    def process_result_value(self, value: Decimal | float | None, dialect: sa.Dialect) -> Decimal | None:
+        """Return the number with as many digits behind the point as the column has."""
+        if value is None or dialect.name != "sqlite":
+            return None if value is None else Decimal(value)
+        return Decimal(repr(value)).quantize(self._unit, context=_WIDE)
+
+
 def guid_type() -> sa.types.TypeEngine[str]:
     """Return the type of a GUID: `uuid` in PostgreSQL, CHAR(36) in SQLite; text in lower case to us."""
     return sa.CHAR(36).with_variant(postgresql.UUID(as_uuid=False), "postgresql")
@@ -59,7 +91,7 @@ def sql_type(column: Column) -> sa.types.TypeEngine[Any]:
         case ColumnKind.TEXT:
             return sa.Text() if column.length is None else sa.String(column.length)
         case ColumnKind.NUMBER:
-            return sa.Numeric(*_precision_and_scale(column))
+            return ExactNumber(*_precision_and_scale(column))
         case kind:
             return _PLAIN[kind][0]
 

@@ -29,6 +29,9 @@ _POSTGRESQL_NAMES = frozenset({"postgres", "postgresql"})
 #: SQLite keeps numbers as doubles, which hold any decimal number of so many digits and give it back unchanged.
 _DIGITS_OF_DOUBLE = 15
 
+#: Seconds. Several slices of one entity wait for each other, and each may take some seconds.
+LOCK_TIMEOUT = 300.0
+
 #: 64 MB. GUIDs arrive in no order, so that a merge touches pages all over the table.
 _SQLITE_CACHE_KIB = 65_536
 
@@ -52,7 +55,7 @@ class MarketingDatabase:
         self._writer = engine.execution_options(sqlite_begin="BEGIN IMMEDIATE")
 
     @classmethod
-    def open(cls, url: str | sa.URL, *, clock: Clock = utc_now, lock_timeout: float = 60.0) -> Self:
+    def open(cls, url: str | sa.URL, *, clock: Clock = utc_now, lock_timeout: float = LOCK_TIMEOUT) -> Self:
         """Return the database of the URL; nothing is connected yet.
 
         `lock_timeout` is in seconds: a lock that lasts longer becomes MarketingDatabaseBusy.

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 from dynamics_sync import errors
 from dynamics_sync.dataverse.auth import Credentials, MsalTokenProvider
@@ -172,8 +172,14 @@ def client_certificate() -> tuple[str, str]:
         .sign(key, hashes.SHA256())
         .public_bytes(serialization.Encoding.PEM)
     )
-    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    return certificate.decode(), pem.decode()
+    return certificate.decode(), pem_of(key)
+
+
+NO_ENCRYPTION = serialization.NoEncryption()
+
+
+def pem_of(key, encryption: serialization.KeySerializationEncryption = NO_ENCRYPTION) -> str:
+    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption).decode()
 
 
 def header_of(assertion: str) -> dict[str, object]:
@@ -200,13 +206,25 @@ def test_a_thumbprint_stands_in_for_the_certificate(entra, credentials, client_c
     assert "x5t" in header_of(forms(entra)[0]["client_assertion"][0])
 
 
-def test_an_unreadable_key_is_a_setting(credentials, client_certificate) -> None:
-    broken = credentials(
-        client_secret=None, certificate_pem=client_certificate[0], private_key_pem="-----BEGIN x\nsecretish"
-    )
-    with pytest.raises(errors.ConnectionSettingsError) as caught:
+@pytest.mark.parametrize("key", ["-----BEGIN x\nsecretish", "EC", "ENCRYPTED", "FOREIGN"])
+def test_an_unusable_key_is_a_setting(entra, credentials, client_certificate, key) -> None:
+    made = {"EC": ec.generate_private_key(ec.SECP256R1()), "FOREIGN": rsa.generate_private_key(65537, 2048)}.get(key)
+    if made is not None:
+        key = pem_of(made)
+    if key == "ENCRYPTED":
+        key = pem_of(rsa.generate_private_key(65537, 2048), serialization.BestAvailableEncryption(b"x"))
+    broken = credentials(client_secret=None, certificate_pem=client_certificate[0], private_key_pem=key)
+    with pytest.raises(errors.ConnectionSettingsError, match="private key") as caught:
         MsalTokenProvider(broken, RESOURCE).token()
     assert "secretish" not in str(caught.value)
+    assert forms(entra) == []
+
+
+@pytest.mark.parametrize("body", [{}, {"issuer": "x"}])
+def test_a_discovery_document_without_endpoints_is_no_sign_in_address(entra, credentials, reply, body) -> None:
+    entra.replies[f"/{TENANT}/v2.0/.well-known/openid-configuration"] = reply(body=body)
+    with pytest.raises(errors.SignInRefused, match="sign-in address"):
+        MsalTokenProvider(credentials(), RESOURCE).token()
 
 
 @pytest.mark.parametrize("given", [{}, {"certificate_pem": "x"}, {"private_key_pem": "x"}])

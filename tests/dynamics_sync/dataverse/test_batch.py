@@ -86,18 +86,18 @@ def test_what_cannot_be_read_is_unexpected(found) -> None:
 
 def test_the_request_is_what_the_service_documents() -> None:
     calls = [Request("leads?$select=a", prefer=("x", "y")), Request("leads(1)", method="PATCH", body=b'{"a":1}')]
-    built = build_batch(calls, "/api/data/v9.2/", "b1")
+    built = build_batch(calls, lambda call: f"https://h/api/data/v9.2/{call.path}", "b1")
     assert built.headers["Content-Type"] == 'multipart/mixed; boundary="b1"'
     assert built.prefer == ("odata.continue-on-error",)
     assert built.body == (
         b"--b1\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n\r\n"
-        b"GET /api/data/v9.2/leads?$select=a HTTP/1.1\r\nAccept: application/json\r\nPrefer: x,y\r\n\r\n\r\n"
+        b"GET https://h/api/data/v9.2/leads?$select=a HTTP/1.1\r\nAccept: application/json\r\nPrefer: x,y\r\n\r\n\r\n"
         b"--b1\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n\r\n"
-        b"PATCH /api/data/v9.2/leads(1) HTTP/1.1\r\nAccept: application/json\r\n"
+        b"PATCH https://h/api/data/v9.2/leads(1) HTTP/1.1\r\nAccept: application/json\r\n"
         b'Content-Type: application/json\r\n\r\n{"a":1}\r\n--b1--\r\n'
     )
     assert not built.repeatable
-    assert build_batch(calls[:1], "/", "b").repeatable
+    assert build_batch(calls[:1], lambda call: call.path, "b").repeatable
 
 
 def batch_reply(reply, parts, status=200):
@@ -159,3 +159,21 @@ def test_a_batch_of_creates_is_not_repeated_when_its_answer_was_lost(rig, reply)
     with pytest.raises(errors.ServiceUnavailable):
         made.client.batch_each([Request("leads", method="POST", body=b"{}")])
     assert len(made.wire.asked) == 1
+
+
+def test_a_batch_takes_no_more_than_a_thousand_writes(rig) -> None:
+    with pytest.raises(ValueError, match="1000"):
+        rig([]).client.batch_each([Request("leads(1)", method="DELETE")] * 1001)
+
+
+def test_a_call_cannot_break_out_of_its_part(rig, reply) -> None:
+    made = rig([batch_reply(reply, TWO[:1])])
+    made.client.batch([Request("leads?$filter=a eq 'x'\r\nEvil: 1\r\n\r\n--batch")])
+    assert b"$filter=a%20eq%20'x'%0D%0AEvil:%201" in made.wire.asked[0].body
+
+
+def test_a_foreign_link_is_not_put_into_a_batch(rig) -> None:
+    made = rig([])
+    with pytest.raises(errors.ForeignLink):
+        made.client.batch([Request("https://evil.example/api/data/v9.2/leads")])
+    assert made.wire.asked == []

@@ -1,6 +1,8 @@
 """Sending: headers, hosts, tokens, and what is no answer."""
 
 import gzip
+import subprocess
+import sys
 
 import pytest
 import requests
@@ -194,3 +196,16 @@ def test_a_host_that_cannot_be_written_is_a_setting() -> None:
     session.mount("https://", Refusing())
     with pytest.raises(errors.ConnectionSettingsError):
         DataverseClient("acme.example", session, Held()).get_json("WhoAmI")
+
+
+def test_an_import_is_cheap_and_touches_no_network() -> None:
+    """DAG parsing loads the client through the hook; what only a call needs must wait for it."""
+    code = (
+        "import socket, sys\n"
+        "def refuse(*_args): raise SystemExit('network')\n"
+        "socket.socket.connect = refuse\n"
+        "import dynamics_sync.dataverse.feed, dynamics_sync.dataverse.organization\n"
+        "sys.exit(' '.join({'msal', 'jwt', 'pandas', 'pyarrow', 'airflow', 'sqlalchemy'} & set(sys.modules)) or 0)\n"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (found.returncode, found.stderr) == (0, "")

@@ -149,6 +149,12 @@ def test_a_collection_that_is_not_found_is_a_missing_table() -> None:
     assert type(refusal_of(answer(404, method="GET", path="leadz?$select=a"), clock)) is errors.TableMissing
 
 
+@pytest.mark.parametrize("code", ["", "0x80040220", "0x80060888", "0x80048516", "0x81234567"])
+def test_a_401_is_about_the_token_under_whatever_code(code: str) -> None:
+    assert type(refusal_of(answer(401, envelope(code)), clock)) is errors.TokenRefused
+    assert type(refusal_of(answer(401, envelope("0x80072560")), clock)) is errors.NotAMember
+
+
 def test_duplicate_detection_is_the_same_under_both_statuses_that_microsoft_prints() -> None:
     found = [type(refusal_of(answer(status, envelope("0x80040333")), clock)) for status in (412, 500)]
     assert found == [errors.RecordRefused] * 2

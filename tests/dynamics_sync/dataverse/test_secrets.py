@@ -41,7 +41,8 @@ def test_a_network_fault_shows_nothing(rig, caplog, fault) -> None:
     caplog.set_level(logging.DEBUG)
 
     def handler(request):
-        raise fault(f"Max retries exceeded with url: {request.url} {request.headers}")
+        quoting = f"Max retries exceeded with url: {request.url} {request.headers}"
+        raise fault(quoting)
 
     with pytest.raises(errors.SyncError) as caught:
         rig(handler, attempts=2).client.send(REQUEST)

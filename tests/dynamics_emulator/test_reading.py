@@ -1,0 +1,311 @@
+"""Reads of rows: what is shown, in which shape, and what is refused."""
+
+from typing import Any
+
+import pytest
+from dynamics_emulator.schema.model import ColumnType
+from dynamics_emulator.schema.source import default_schema
+from dynamics_emulator.testing_client import Client
+
+ALL_ANNOTATIONS = 'odata.include-annotations="*"'
+FORMATTED = "OData.Community.Display.V1.FormattedValue"
+
+
+def test_select_returns_the_columns_the_etag_and_the_key(client: Client) -> None:
+    client.create("leads", lastname="Okafor", subject="Call")
+
+    [row] = client.rows("leads?$select=lastname")
+
+    assert list(row) == ["@odata.etag", "lastname", "leadid"]
+    assert row["lastname"] == "Okafor"
+
+
+def test_without_select_every_column_comes_nulls_included(client: Client) -> None:
+    client.create("leads", lastname="Okafor")
+
+    [row] = client.rows("leads")
+
+    assert set(default_schema().table("lead").properties) <= set(row)
+    assert row["companyname"] is None
+
+
+def test_selected_money_brings_its_currency_and_all_decimals(client: Client) -> None:
+    client.create("leads", lastname="Okafor", estimatedamount=4500)
+
+    answer = client.get("leads?$select=estimatedamount")
+
+    assert '"estimatedamount":4500.0000' in answer.text
+    assert "_transactioncurrencyid_value" in answer.json()["value"][0]
+
+
+def test_annotations_come_only_when_asked_for(client: Client) -> None:
+    client.create("leads", lastname="Okafor", leadsourcecode=8)
+
+    assert "@" not in client.get("leads?$select=leadsourcecode").text.replace("@odata.", "")
+
+
+def test_annotations_come_before_their_property(client: Client) -> None:
+    client.create("leads", lastname="Okafor", leadsourcecode=8, estimatedamount=4500)
+
+    path = "leads?$select=leadsourcecode,_ownerid_value,estimatedamount,createdon"
+    [row] = client.rows(path, prefer=ALL_ANNOTATIONS)
+
+    names = list(row)
+    assert names[1:3] == [f"leadsourcecode@{FORMATTED}", "leadsourcecode"]
+    assert row[f"leadsourcecode@{FORMATTED}"] == "Web"
+    assert row["_ownerid_value@Microsoft.Dynamics.CRM.lookuplogicalname"] == "systemuser"
+    assert row["_ownerid_value@Microsoft.Dynamics.CRM.associatednavigationproperty"] == "ownerid"
+    assert row[f"_ownerid_value@{FORMATTED}"] == "# Marketing sync"
+    assert row[f"estimatedamount@{FORMATTED}"] == "€4,500.00"
+    assert names.index("_ownerid_value@Microsoft.Dynamics.CRM.lookuplogicalname") < names.index("_ownerid_value")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "shown"),
+    [
+        ("*", {FORMATTED, "Microsoft.Dynamics.CRM.lookuplogicalname"}),
+        (FORMATTED, {FORMATTED}),
+        ("Microsoft.Dynamics.CRM.*", {"Microsoft.Dynamics.CRM.lookuplogicalname"}),
+        (
+            f"Microsoft.Dynamics.CRM.lookuplogicalname,{FORMATTED}",
+            {FORMATTED, "Microsoft.Dynamics.CRM.lookuplogicalname"},
+        ),
+    ],
+)
+def test_only_matching_annotations(client: Client, pattern: str, shown: set[str]) -> None:
+    client.create("leads", lastname="Okafor")
+
+    [row] = client.rows("leads?$select=_ownerid_value", prefer=f'odata.include-annotations="{pattern}"')
+
+    found = {name.partition("@")[2] for name in row if name.startswith("_ownerid_value@")}
+    assert found - {"Microsoft.Dynamics.CRM.associatednavigationproperty"} == shown
+
+
+def test_a_row_without_a_value_has_no_annotation(client: Client) -> None:
+    client.create("leads", lastname="Okafor")
+
+    [row] = client.rows("leads?$select=leadsourcecode,_campaignid_value", prefer=ALL_ANNOTATIONS)
+
+    assert not [name for name in row if name.startswith(("leadsourcecode@", "_campaignid_value@"))]
+
+
+@pytest.mark.parametrize("column", ["foo", "ownerid", "owneridname"])
+def test_unknown_bare_lookup_and_shadow_columns_are_refused(client: Client, column: str) -> None:
+    answer = client.get(f"leads?$select={column}")
+
+    assert answer.status_code == 400
+    assert answer.json() == {
+        "error": {
+            "code": "0x80060888",
+            "message": f"Could not find a property named '{column}' on type 'Microsoft.Dynamics.CRM.lead'.",
+        }
+    }
+
+
+@pytest.mark.parametrize("option", ["$skip=1", "$search=x", "$format=json", "$compute=1", "$Select=lastname"])
+def test_unsupported_options_are_refused(client: Client, option: str) -> None:
+    assert client.error("GET", f"leads?{option}") == (400, "0x80060888")
+
+
+def test_options_are_decoded_form_style(client: Client) -> None:
+    client.create("leads", lastname="Two Words")
+
+    assert len(client.rows("leads?%24select=lastname&%24filter=lastname+eq+'two+words'")) == 1
+
+
+def test_parameter_aliases(client: Client) -> None:
+    client.create("leads", lastname="Ng")
+    client.create("leads", lastname="Li")
+
+    assert len(client.rows("leads?$filter=lastname eq @p&@p='Ng'")) == 1
+
+
+def test_error_details_come_with_annotations(client: Client) -> None:
+    error = client.get("leads?$select=foo", prefer=ALL_ANNOTATIONS).json()["error"]
+
+    assert error["@Microsoft.PowerApps.CDS.HelpLink"].startswith("http://go.microsoft.com/fwlink/?LinkID=398563")
+
+
+def test_headers_of_every_answer(client: Client) -> None:
+    headers = client.get("WhoAmI").headers
+
+    assert headers["OData-Version"] == "4.0"
+    assert headers["Content-Type"] == "application/json; odata.metadata=minimal"
+    assert headers["x-ms-ratelimit-time-remaining-xrm-requests"].startswith("1,")
+    assert headers["x-ms-dop-hint"] == "4"
+    assert headers["Set-Cookie"].startswith("ARRAffinity=")
+    assert headers["x-ms-service-request-id"]
+
+
+def test_url_length_limit(client: Client) -> None:
+    assert client.get("leads?$filter=lastname eq '" + "x" * 32_700 + "'").status_code == 414
+    assert client.get("leads?$filter=lastname eq '" + "x" * 32_000 + "'").status_code == 200
+
+
+def test_count_is_capped_and_the_cap_is_visible(client: Client) -> None:
+    for number in range(4):
+        client.create("accounts", name=f"Company {number}")
+    client.emulator.control.change_settings(count_limit=3)
+
+    body = client.get("accounts?$select=name&$count=true", prefer=ALL_ANNOTATIONS).json()
+
+    assert body["@odata.count"] == 3
+    assert body["@Microsoft.Dynamics.CRM.totalrecordcountlimitexceeded"] is True
+    assert client.get("accounts/$count").text == "3"
+    total = client.get("RetrieveTotalRecordCount(EntityNames=['account'])").json()["EntityRecordCountCollection"]
+    assert (total["Keys"], total["Values"]) == (["account"], [4])
+
+
+def test_total_record_count_takes_an_alias(client: Client) -> None:
+    body = client.get('RetrieveTotalRecordCount(EntityNames=@x)?@x=["lead","contact"]').json()
+
+    assert body["EntityRecordCountCollection"]["Values"] == [0, 0]
+
+
+def test_one_row_with_its_context_and_etag(client: Client) -> None:
+    address = client.create("leads", lastname="Okafor")
+
+    answer = client.get(f"{address}?$select=lastname")
+
+    assert answer.json()["@odata.context"].endswith("/$metadata#leads(lastname)/$entity")
+    assert answer.headers["ETag"] == answer.json()["@odata.etag"]
+
+
+def test_not_modified_only_without_annotations(client: Client) -> None:
+    address = client.create("leads", lastname="Okafor")
+    etag = client.get(address).headers["ETag"]
+
+    assert client.get(address, headers={"If-None-Match": etag}).status_code == 304
+    assert client.get(address, headers={"If-None-Match": etag}, prefer=ALL_ANNOTATIONS).status_code == 200
+    assert client.get(address, headers={"If-None-Match": "null"}).status_code == 200
+
+
+def test_missing_row(client: Client) -> None:
+    answer = client.get("leads(00000000-0000-4000-8000-00000000dead)")
+
+    assert answer.status_code == 404
+    assert answer.json()["error"]["code"] == "0x80040217"
+    assert answer.json()["error"]["message"].endswith(" Does Not Exist")
+
+
+def test_users_have_their_key_twice_and_no_named_key(client: Client) -> None:
+    [user] = client.rows("systemusers?$select=fullname")
+
+    assert user["ownerid"] == user["systemuserid"]
+    assert client.error("GET", f"systemusers(systemuserid={user['systemuserid']})") == (400, "0x80060890")
+
+
+def test_expand_of_lookups_and_collections(client: Client) -> None:
+    account = client.create("accounts", name="Acme")
+    bind = account.removeprefix(client.emulator.api)
+    client.create("contacts", **{"lastname": "Ada", "parentcustomerid_account@odata.bind": bind})
+    client.create("contacts", **{"lastname": "Bob", "parentcustomerid_account@odata.bind": bind})
+
+    path = "contacts?$select=lastname&$expand=parentcustomerid_account($select=name),ownerid($select=fullname)"
+    first = client.rows(f"{path}&$orderby=lastname")[0]
+    [parent] = client.rows(
+        "accounts?$select=name&$expand=contact_customer_accounts($select=lastname;$orderby=lastname desc;$top=1)"
+    )
+
+    assert first["parentcustomerid_account"]["name"] == "Acme"
+    assert first["ownerid"]["fullname"] == "# Marketing sync"
+    assert [row["lastname"] for row in parent["contact_customer_accounts"]] == ["Bob"]
+    link = parent["contact_customer_accounts@odata.nextLink"]
+    assert [row["lastname"] for row in client.rows(link.replace("&$top=1", ""))] == ["Bob", "Ada"]
+
+
+def test_expanded_lookup_without_a_value_is_null(client: Client) -> None:
+    client.create("contacts", lastname="Ada")
+
+    [row] = client.rows("contacts?$select=lastname&$expand=parentcustomerid_account($select=name)")
+
+    assert row["parentcustomerid_account"] is None
+
+
+def test_team_members(sample: Client) -> None:
+    team = sample.rows("teams?$select=name&$expand=teammembership_association($select=fullname)")[0]
+
+    members = sample.rows(f"teams({team['teamid']})/teammembership_association?$select=fullname")
+
+    assert len(members) == 8
+    assert {row["systemuserid"] for row in members} == {
+        row["systemuserid"] for row in team["teammembership_association"]
+    }
+
+
+@pytest.mark.parametrize(
+    "expand",
+    [
+        ",".join(["ownerid"] * 16),
+        "teammembership_association,businessunitid",
+        "teammembership_association/$ref",
+        "nothing",
+    ],
+)
+def test_refused_expansions(client: Client, expand: str) -> None:
+    assert client.error("GET", f"systemusers?$expand={expand}") == (400, "0x80060888")
+
+
+def test_revoked_read_privilege(client: Client) -> None:
+    client.emulator.control.set_read("lead", allowed=False)
+
+    assert client.error("GET", "leads") == (403, "0x80040220")
+    assert "prvReadLead" in client.get("leads").json()["error"]["message"]
+    client.emulator.control.set_read("lead", allowed=True)
+    assert client.get("leads").status_code == 200
+
+
+def test_every_sample_row_is_valid_json_of_its_type(sample: Client) -> None:
+    kinds: dict[ColumnType, type | tuple[type, ...]] = {
+        ColumnType.STRING: str,
+        ColumnType.MEMO: str,
+        ColumnType.INTEGER: int,
+        ColumnType.BIG_INT: int,
+        ColumnType.DOUBLE: (int, float),
+        ColumnType.DECIMAL: (int, float),
+        ColumnType.MONEY: (int, float),
+        ColumnType.BOOLEAN: bool,
+        ColumnType.PICKLIST: int,
+    }
+    for table in default_schema().tables.values():
+        for row in sample.rows(table.set_name, prefer=ALL_ANNOTATIONS):
+            for name, column in table.properties.items():
+                assert row[name] is None or isinstance(row[name], kinds.get(column.type, (str, int))), (
+                    table.name,
+                    name,
+                )
+
+
+def test_gzip_when_asked_for(sample: Client) -> None:
+    zipped = sample.get("contacts", headers={"Accept-Encoding": "gzip"})
+    plain = sample.get("contacts", headers={"Accept-Encoding": "identity"})
+
+    assert zipped.headers["Content-Encoding"] == "gzip"
+    assert "Content-Encoding" not in plain.headers
+    assert zipped.json()["value"] == plain.json()["value"]
+
+
+@pytest.mark.parametrize("version", ["v9.0", "v9.1", "v9.2"])
+def test_versions(client: Client, version: str) -> None:
+    assert client.get(f"{client.emulator.url}/api/data/{version}/WhoAmI").status_code == 200
+
+
+def test_service_document_and_functions(client: Client) -> None:
+    names = {entry["name"] for entry in client.get("").json()["value"]}
+    organisation: dict[str, Any] = client.get(
+        "RetrieveCurrentOrganization(AccessType=@p1)?@p1=Microsoft.Dynamics.CRM.EndpointAccessType'Default'"
+    ).json()["Detail"]
+
+    assert {"leads", "opportunities", "transactioncurrencies", "acme_eventattendanceset"} <= names
+    assert client.get("RetrieveVersion()").json()["Version"].startswith("9.2.")
+    assert organisation["OrganizationId"] == client.get("WhoAmI").json()["OrganizationId"]
+    assert organisation["State"] == "Enabled"
+
+
+def test_front_page_shows_counts_and_no_data(client: Client) -> None:
+    client.create("leads", lastname="Visible-Nowhere")
+
+    page = client.get(f"{client.emulator.url}/").text
+
+    assert "<td>lead</td><td>1</td>" in page
+    assert "Visible-Nowhere" not in page

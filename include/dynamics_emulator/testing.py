@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -18,6 +19,7 @@ from dynamics_emulator.organisation import Organisation
 from dynamics_emulator.sample.seeding import seed_organisation
 from dynamics_emulator.serving import Emulation, bind, make_server, open_emulation
 from dynamics_emulator.settings import Settings
+from dynamics_emulator.signin.certificates import open_key_ring
 from dynamics_emulator.signin.entra import Entra
 from dynamics_emulator.storage.database import Database
 
@@ -66,10 +68,26 @@ def running_emulator(
         place = folder or Path(stack.enter_context(TemporaryDirectory(prefix="dynamics-")))
         if rows:
             seed_organisation(place, rows=rows, seed=seed)
+        _lay_keys(place / "keys")
         emulation = open_emulation(place, seed=seed, settings=chosen)
         stack.callback(emulation.organisation.close)
         port = stack.enter_context(_served(emulation))
         yield _describe(emulation, port)
+
+
+def _lay_keys(folder: Path) -> None:
+    """Give a new organisation the keys of this process: making an RSA key for each would be most of its start."""
+    if not folder.exists():
+        folder.mkdir(parents=True)
+        for name, content in _process_keys().items():
+            (folder / name).write_bytes(content)
+
+
+@cache
+def _process_keys() -> dict[str, bytes]:
+    with TemporaryDirectory(prefix="dynamics-keys-") as name:
+        open_key_ring(Path(name))
+        return {path.name: path.read_bytes() for path in Path(name).iterdir()}
 
 
 @contextmanager

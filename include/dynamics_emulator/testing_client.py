@@ -30,7 +30,7 @@ class Client:
     def rows(self, path: str, **options: Any) -> list[dict[str, Any]]:
         """The rows of one page."""
         answer = self.get(path, **options)
-        answer.raise_for_status()
+        _require_success(answer)
         found: list[dict[str, Any]] = answer.json()["value"]
         return found
 
@@ -47,13 +47,19 @@ class Client:
     def create(self, set_name: str, **values: Any) -> str:
         """Create a row and return its address."""
         answer = self.call("POST", set_name, json=values)
-        answer.raise_for_status()
+        _require_success(answer)
         return answer.headers["OData-EntityId"]
 
     def error(self, method: str, path: str, **options: Any) -> tuple[int, str]:
         """Status and code of a refusal."""
         answer = self.call(method, path, **options)
         return answer.status_code, answer.json()["error"]["code"]
+
+
+def _require_success(answer: requests.Response) -> None:
+    if not answer.ok:
+        message = f"{answer.status_code}: {answer.text}"
+        raise AssertionError(message)
 
 
 def open_session(emulator: RunningEmulator) -> requests.Session:

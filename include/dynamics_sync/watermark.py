@@ -5,7 +5,7 @@ Only scheduled and manual runs over changes move one; windows, ids and backfills
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Protocol
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
@@ -73,4 +73,4 @@ class WatermarkStore:
 
 def format_instant(instant: datetime) -> str:
     """Write an instant as people and Dataverse read it, to the second, in UTC."""
-    return instant.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -8,6 +8,7 @@ from dynamics_emulator.schema.source import default_schema
 from dynamics_emulator.testing_client import Client
 
 ALL_ANNOTATIONS = 'odata.include-annotations="*"'
+LOOKUP_TABLE = "Microsoft.Dynamics.CRM.lookuplogicalname"
 FORMATTED = "OData.Community.Display.V1.FormattedValue"
 
 
@@ -63,12 +64,12 @@ def test_annotations_come_before_their_property(client: Client) -> None:
 @pytest.mark.parametrize(
     ("pattern", "shown"),
     [
-        ("*", {FORMATTED, "Microsoft.Dynamics.CRM.lookuplogicalname"}),
+        ("*", {FORMATTED, LOOKUP_TABLE}),
         (FORMATTED, {FORMATTED}),
-        ("Microsoft.Dynamics.CRM.*", {"Microsoft.Dynamics.CRM.lookuplogicalname"}),
+        ("Microsoft.Dynamics.CRM.*", {LOOKUP_TABLE}),
         (
             f"Microsoft.Dynamics.CRM.lookuplogicalname,{FORMATTED}",
-            {FORMATTED, "Microsoft.Dynamics.CRM.lookuplogicalname"},
+            {FORMATTED, LOOKUP_TABLE},
         ),
     ],
 )

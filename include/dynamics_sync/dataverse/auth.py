@@ -35,7 +35,8 @@ _NEXT_STEPS: dict[int, str] = {
     50034: "Check the client id of the connection",
     53003: "A Conditional Access policy blocks the application: ask the Entra administrator for an exception",
 }
-_TRANSIENT = frozenset({90033, 90034, 50196, 10001})
+_TIMEOUT = (10, 30)
+_TRANSIENT = frozenset({10001, 50196, 90033, 90034, 90055})
 _AADSTS = re.compile(r"AADSTS(\d{4,7})")
 
 
@@ -110,6 +111,26 @@ class _Token:
     renew_at: float = 0.0
 
 
+class _EntraHttp:
+    """What msal sends with. A client of one's own gets no time-out from msal, and msal hides the status of a 4xx."""
+
+    def __init__(self, session: requests.Session) -> None:
+        self._session = session
+        self.last_status = 0
+
+    def get(self, url: str, **options: Any) -> requests.Response:
+        return self._ask("GET", url, options)
+
+    def post(self, url: str, **options: Any) -> requests.Response:
+        return self._ask("POST", url, options)
+
+    def _ask(self, method: str, url: str, options: dict[str, Any]) -> requests.Response:
+        self.last_status = 0
+        response = self._session.request(method, url, timeout=_TIMEOUT, allow_redirects=False, **options)
+        self.last_status = response.status_code
+        return response
+
+
 class MsalTokenProvider:
     """Tokens for `resource` (`https://<host>`) by client credentials.
 
@@ -127,7 +148,7 @@ class MsalTokenProvider:
         self._credentials = credentials
         self._scope = f"{resource.rstrip('/')}/.default"
         self._clock = clock
-        self._session = session or open_session(credentials.ca_file)
+        self._http = _EntraHttp(session or open_session(credentials.ca_file))
         self._lock = threading.Lock()
         self._held: _Token | None = None
 
@@ -158,6 +179,8 @@ class MsalTokenProvider:
         except (ValueError, KeyError) as error:
             raise self._no_sign_in(error) from None
         if "access_token" not in answer:
+            if self._http.last_status == 429:
+                raise self._busy()
             raise _refused(_codes_of(answer), self._credentials)
         lifetime = float(answer["expires_in"])
         return _Token(answer["access_token"], asked_at + lifetime - min(_LONGEST_MARGIN, lifetime / 10))
@@ -174,13 +197,16 @@ class MsalTokenProvider:
                 client_credential=proof,
                 authority=self._credentials.authority_url,
                 instance_discovery=None if self._host in _MICROSOFT_HOSTS else False,
-                http_client=self._session,
+                http_client=self._http,
             )
             answer: dict[str, Any] = application.acquire_token_for_client(scopes=[self._scope])
         except msal.exceptions.MsalServiceError:
-            what = f"Sign-in: {self._host} is not available"
-            raise ServiceUnavailable(what, not_done=_NOT_DONE) from None
+            raise self._busy() from None
         return answer
+
+    def _busy(self) -> ServiceUnavailable:
+        what = f"Sign-in: {self._host} answered {self._http.last_status}"
+        return ServiceUnavailable(what, not_done=_NOT_DONE)
 
     @property
     def _host(self) -> str:
@@ -188,6 +214,8 @@ class MsalTokenProvider:
 
     def _no_sign_in(self, error: ValueError | KeyError) -> SyncError:
         """msal raises the same for an unknown tenant, a bad authority and an answer that it cannot read."""
+        if self._http.last_status == 429:
+            return self._busy()
         chain = [item for item in (error, error.__cause__, error.__context__) if item is not None]
         if codes := [int(code) for item in chain for code in _AADSTS.findall(str(item))]:
             return _refused(codes, self._credentials)

@@ -90,7 +90,9 @@ class DataverseClient:
     def send(self, request: Request) -> Answer:
         """Send one call and return its successful answer (2xx, or 304 if a version was given).
 
-        Raises the error of the tree that the refusal or the network fault means.
+        Raises the error of the tree that the refusal or the network fault means. A write that is repeated after
+        its answer was lost finds its own work: VersionConflict can mean that the first try arrived, and so can
+        RecordNotFound after a deletion.
         """
         return self._repeat(lambda: self._send_once(request), request)
 
@@ -106,7 +108,8 @@ class DataverseClient:
         answers: list[Answer] = []
         for start in range(0, len(requests), MOST_PARTS):
             part = requests[start : start + MOST_PARTS]
-            answers += self._repeat(partial(self._batch_once, part), self._batch_request(part))
+            whole = self._batch_request(part)
+            answers += self._repeat(partial(self._batch_once, whole, part), whole)
         return answers
 
     def batch_each(self, requests: Sequence[Request]) -> list[Answer | SyncError]:
@@ -150,8 +153,8 @@ class DataverseClient:
     def _batch_request(self, calls: Sequence[Request]) -> Request:
         return build_batch(calls, self._url_of, f"batch_{self._random.getrandbits(128):032x}")
 
-    def _batch_once(self, calls: Sequence[Request]) -> list[Answer]:
-        answers = self._exchange_batch(self._batch_request(calls), calls)
+    def _batch_once(self, whole: Request, calls: Sequence[Request]) -> list[Answer]:
+        answers = self._exchange_batch(whole, calls)
         for answer in answers:
             raise_for(answer, self._clock)
         return answers

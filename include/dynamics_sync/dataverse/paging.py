@@ -13,7 +13,8 @@ from dynamics_sync.errors import PagingLoop
 
 @dataclass(frozen=True)
 class Page:
-    """One page. `number` counts from 1; `body` is the JSON as it came; `rows` counts the entries of `value`.
+    """One page. `number` counts from 1; `body` is the JSON as it came; `rows` counts the entries of `value`,
+    and `digest` is a hash of them.
 
     `next_link` is None on the last page; only there a tracked read has a `delta_link`.
     """
@@ -23,6 +24,7 @@ class Page:
     next_link: str | None = field(repr=False)
     delta_link: str | None = field(repr=False)
     rows: int
+    digest: bytes = field(repr=False)
 
     @property
     def body(self) -> bytes:
@@ -51,29 +53,32 @@ def read_pages(
     raises.
     """
     request = first if resume_link is None else replace(first, path=resume_link)
-    followed = {request.path}
-    last_digest = b""
+    followed, seen = {request.path}, set[bytes]()
     number = start_number
     while True:
-        answer = client.send(request)
-        page = split_page(answer, number)
+        page = split_page(client.send(request), number)
         for link in (page.next_link, page.delta_link):
             if link is not None:
                 client.check_link(link)
-        digest = blake2b(page.body, digest_size=16).digest()
-        if page.next_link is not None and (page.next_link in followed or digest == last_digest):
+        # A server whose cookie does not advance may give a fresh link each time, but the same rows.
+        if page.next_link in followed or page.digest in seen:
             raise _loop(request, number)
         yield page
         if page.next_link is None:
             return
         followed.add(page.next_link)
-        request, last_digest, number = replace(request, path=page.next_link), digest, number + 1
+        if page.rows:
+            seen.add(page.digest)
+        request, number = replace(request, path=page.next_link), number + 1
 
 
 def split_page(answer: Answer, number: int) -> Page:
     """Return the page in an answer; raises IncompleteAnswer (cut) or UnexpectedAnswer (no page)."""
     envelope = decode(answer, _ENVELOPE)
-    return Page(number, answer, envelope.next_link, envelope.delta_link, len(envelope.value))
+    digest = blake2b(digest_size=16)
+    for row in envelope.value:
+        digest.update(row)
+    return Page(number, answer, envelope.next_link, envelope.delta_link, len(envelope.value), digest.digest())
 
 
 def _loop(request: Request, number: int) -> PagingLoop:

@@ -98,17 +98,29 @@ def _check_body(body: bytes) -> None:
 
 
 def _check_edges(table: pa.Table) -> None:
-    """Refuse what JSON or Arrow can write and a database cannot: NaN, infinity, and years outside 1 to 9999."""
+    """Refuse what JSON or Arrow can hold and a database cannot."""
     for column in table.columns:
-        if column.type in _EDGES:
-            first, last = _EDGES[column.type]
-            ends = pc.min_max(column)
-            fits = not ends["min"].is_valid or (first <= ends["min"].value and ends["max"].value <= last)
-        else:
-            fits = not pa.types.is_floating(column.type) or pc.all(pc.is_finite(column), min_count=0).as_py()
-        if not fits:
+        if not _is_within_edges(column):
             message = "a value beyond what can be kept"
             raise pa.ArrowInvalid(message)
+
+
+def _is_within_edges(column: pa.ChunkedArray) -> bool:
+    """Say whether there is no NaN or infinity, no year outside 1 to 9999, and no decimal with too many digits."""
+    kind = column.type
+    if pa.types.is_floating(kind):
+        return bool(pc.all(pc.is_finite(column), min_count=0).as_py())
+    if kind not in _EDGES and not pa.types.is_decimal(kind):
+        return True
+    ends = pc.min_max(column)
+    if not ends["min"].is_valid:
+        return True
+    if kind in _EDGES:
+        first, last = _EDGES[kind]
+        return bool(first <= ends["min"].value and ends["max"].value <= last)
+    # The reader counts the digits before it adds those behind the point.
+    most = Decimal(10) ** (kind.precision - kind.scale)
+    return bool(-most < ends["min"].as_py() and ends["max"].as_py() < most)
 
 
 def _as_text_date(field: pa.Field) -> pa.Field:
@@ -185,5 +197,5 @@ def _reject(row: Mapping[str, Any], plan: ReadPlan, field: str, wire: Wire) -> R
         reason=f"{INVALID_VALUE.title}: {field} is no {wire}",
         # ASCII only, so that half a surrogate pair is written as its escape.
         payload=json.dumps(row, default=str),
-        version=version if isinstance(version, int) and version in INT64 else None,
+        version=version if type(version) is int and version in INT64 else None,
     )

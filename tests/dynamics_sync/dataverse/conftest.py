@@ -48,9 +48,11 @@ class Wire(requests.adapters.HTTPAdapter):
         super().__init__()
         self.handler = handler
         self.asked: list[requests.PreparedRequest] = []
+        self.timeouts: list[object] = []
 
-    def send(self, request: requests.PreparedRequest, **_options: Any) -> requests.Response:
+    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
         self.asked.append(request)
+        self.timeouts.append(options["timeout"])
         reply = self.handler(request)
         headers = {"Content-Type": "application/json; odata.metadata=minimal", **reply.headers}
         raw = urllib3.HTTPResponse(
@@ -108,6 +110,11 @@ def rig() -> Callable[..., Rig]:
         return Rig(client, wire, tokens, slept)
 
     return build
+
+
+@pytest.fixture(name="wire")
+def _wire() -> type[Wire]:
+    return Wire
 
 
 @pytest.fixture

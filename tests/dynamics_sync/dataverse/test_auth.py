@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 from dynamics_sync import errors
 from dynamics_sync.dataverse.auth import Credentials, MsalTokenProvider
+from dynamics_sync.dataverse.session import open_session
 
 TENANT = "11111111-2222-3333-4444-555555555555"
 SECRET = "s3cr3t-Value~not.shown"
@@ -140,11 +141,31 @@ def test_an_authority_that_is_no_address_of_a_tenant(credentials, authority_url)
         MsalTokenProvider(credentials(authority=authority_url), RESOURCE).token()
 
 
-@pytest.mark.parametrize(("code", "status"), [(90033, 400), (0, 503), (0, 500)])
+@pytest.mark.parametrize(("code", "status"), [(90033, 400), (90055, 400), (700016, 429), (0, 503), (0, 500)])
 def test_a_busy_entra_may_be_asked_again(entra, credentials, reply, code, status) -> None:
     refuse(entra, reply, code, status=status)
     with pytest.raises(errors.ServiceUnavailable):
         MsalTokenProvider(credentials(), RESOURCE).token()
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_busy_discovery_may_be_asked_again(entra, credentials, reply, status) -> None:
+    entra.replies[f"/{TENANT}/v2.0/.well-known/openid-configuration"] = reply(status, b"slow down")
+    with pytest.raises(errors.ServiceUnavailable, match=str(status)):
+        MsalTokenProvider(credentials(), RESOURCE).token()
+
+
+def test_no_sign_in_waits_without_end(wire, reply) -> None:
+    """msal passes no time-out to a session that it was given."""
+    root = "https://login.example/tenant"
+    discovery = {"issuer": root, "authorization_endpoint": f"{root}/a", "token_endpoint": f"{root}/token"}
+    grant = {"token_type": "Bearer", "expires_in": 3600, "access_token": "t"}
+    made = wire(lambda request: reply(body=grant if request.method == "POST" else discovery))
+    session = open_session()
+    session.mount("https://", made)
+    given = Credentials("tenant", "client-1", client_secret=SECRET, authority=root)
+    assert MsalTokenProvider(given, RESOURCE, session=session).token() == "t"
+    assert made.timeouts == [(10, 30), (10, 30)]
 
 
 def test_an_answer_that_is_no_json_is_no_sign_in(entra, credentials, reply) -> None:

@@ -152,13 +152,6 @@ def test_a_damaged_compressed_answer_is_no_answer(rig, reply) -> None:
         rig(damaged).client.get_json("leads")
 
 
-def test_cookies_are_dropped(rig, reply) -> None:
-    made = rig([reply(200, {}, {"Set-Cookie": "ARRAffinity=x; Path=/"})] * 2)
-    made.client.get_json("a")
-    made.client.get_json("b")
-    assert all("Cookie" not in request.headers for request in made.wire.asked)
-
-
 def test_the_session_holds_no_token() -> None:
     session = open_session("ca.pem")
     assert "Authorization" not in session.headers
@@ -170,6 +163,12 @@ def test_a_repr_shows_no_query_and_no_body(rig, reply) -> None:
     answer = made.client.send(Request("leads?$filter=lastname eq 'Okafor'", headers={"X": "Okafor"}, body=b"Okafor"))
     assert "Okafor" not in repr(answer)
     assert "GET leads" in repr(answer)
+
+
+def test_no_call_waits_without_end(rig, reply) -> None:
+    made = rig([reply()], timeout=(1, 2))
+    made.client.get_json("WhoAmI")
+    assert made.wire.timeouts == [(1, 2)]
 
 
 def test_the_api_version_is_configurable(rig, reply) -> None:

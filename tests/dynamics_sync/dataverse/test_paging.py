@@ -79,10 +79,27 @@ def test_a_resumed_read_knows_its_own_link(rig, reply) -> None:
         list(read_pages(made.client, FIRST, resume_link=ROOT + "leads?p=3"))
 
 
-def test_a_page_that_comes_twice_is_a_loop(rig, reply) -> None:
-    twice = reply(body={**page_body("a"), NEXT: ROOT + "leads?p=2"})
+@pytest.mark.parametrize("contents", ["aa", "aba"])
+def test_rows_that_come_again_under_a_fresh_link_are_a_loop(rig, reply, contents) -> None:
+    """Reported of real servers: the paging cookie changes, and the page is the same again."""
+    replies = [reply(body={**page_body(name), NEXT: f"{ROOT}leads?p={number}"}) for number, name in enumerate(contents)]
+    with pytest.raises(errors.PagingLoop, match=f"Page {len(contents)}"):
+        list(read_pages(rig(replies).client, FIRST))
+
+
+def test_a_last_page_that_repeats_the_one_before_is_a_loop(rig, reply) -> None:
+    made = rig([reply(body={**page_body("a"), NEXT: ROOT + "leads?p=2"}), reply(body=page_body("a"))])
     with pytest.raises(errors.PagingLoop):
-        list(read_pages(rig([twice, twice]).client, FIRST))
+        list(read_pages(made.client, FIRST))
+
+
+def test_empty_pages_may_follow_each_other(rig, reply) -> None:
+    made = rig([
+        reply(body={**page_body(), NEXT: ROOT + "leads?p=2"}),
+        reply(body={**page_body(), NEXT: ROOT + "leads?p=3"}),
+        reply(body=page_body("a")),
+    ])  # fmt: skip
+    assert [page.rows for page in read_pages(made.client, FIRST)] == [0, 0, 1]
 
 
 @pytest.mark.parametrize("body", [b'{"value": [{"a": 1}, {"a"', b'{"value": [1], "@odata.nextLink": "https:/', b""])

@@ -83,3 +83,13 @@ def test_a_link_goes_back_as_it_came(client, authority, reply) -> None:
     link = f"/api/data/v9.2/leads?$select=a&$skiptoken=%3Ccookie%20pagenumber=%222%22%20x={inner}"
     made.send(Request(server.url + link))
     assert server.asked[0][1] == link
+
+
+def test_the_affinity_cookie_is_not_kept(tls_server, authority, reply) -> None:
+    server = tls_server(authority.server_files("good", days=5))
+    server.replies["/"] = reply(body={}, headers={"Set-Cookie": "ARRAffinity=one-server; Path=/"})
+    session = open_session(authority.ca_file)
+    for _ in range(2):
+        session.get(server.url, timeout=5)
+    assert "Cookie" not in server.asked[1][2]
+    assert len(session.cookies) == 0

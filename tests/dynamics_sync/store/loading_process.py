@@ -21,6 +21,11 @@ from dynamics_sync.store.runs import RunIdentity
 from dynamics_sync.store.schema import rows_schema
 
 
+def say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
 def die(*_: object) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -31,7 +36,7 @@ def main() -> None:
     run = RunIdentity("sample", order["run_id"], order["run_key"], datetime.fromisoformat(order["begun_at"]))
     schema = rows_schema(entity)
     with MarketingDatabase.open(order["url"]) as db:
-        print("ready", flush=True)
+        say("ready")
         sys.stdin.readline()
         if order["dies"] == "before the commit":
             sa.event.listen(db.engine, "commit", die)
@@ -44,7 +49,7 @@ def main() -> None:
             counts = load_slice(db, entity, run, number, table, [], read=len(rows), filtered=0)
             if order["dies"] == "after the commit":
                 die()
-            print(json.dumps(asdict(counts)), flush=True)
+            say(json.dumps(asdict(counts)))
 
 
 main()

@@ -193,7 +193,8 @@ def test_killed_at_each_moment_of_a_full_copy(harness: Harness) -> None:
     assert held_rows(sync) == expected_rows(sync)
     run = sync.last_run("lead")
     assert [run[name] for name in ("state", "read_rows", "inserted", "unchanged")] == ["success", 11, 11, 0]
-    assert deaths["extract"] >= 20
+    # Each try goes on where the one before it died, so that fewer moments are left for the next.
+    assert deaths["extract"] >= 6
     assert run_to_the_end(harness) == {}
     assert sync.last_run("lead")["read_rows"] == 0
     assert not any((harness.folder / "staging" / "lead").glob("*/slice-*/rows.parquet"))

@@ -20,6 +20,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from dynamics_sync.errors import CatalogueError
 from dynamics_sync.positioned_yaml import PositionedDocument, YamlProblem, read_yaml
+from dynamics_sync.sql_words import RESERVED_WORDS
 
 #: Where the files are looked for when the environment variable DYNAMICS_SYNC_CATALOGUE is not set.
 DEFAULT_FOLDER = Path(__file__).resolve().parents[1] / "entities"
@@ -97,6 +98,13 @@ def _check_identifier(name: str) -> str:
     return name
 
 
+def _check_sql_name(name: str) -> str:
+    if _check_identifier(name) in RESERVED_WORDS:
+        message = f"{name} is a reserved word in SQL; use another name, so that nobody has to quote it"
+        raise ValueError(message)
+    return name
+
+
 def _check_cron(schedule: str) -> str:
     # croniter comes with Airflow; importing it takes 20 ms, which parsing can afford once.
     from croniter import croniter  # noqa: PLC0415 - see above
@@ -112,7 +120,10 @@ def _check_cron(schedule: str) -> str:
     return schedule
 
 
+#: A logical name of Dynamics, or a name to which an ending is added.
 Identifier = Annotated[str, AfterValidator(_check_identifier)]
+#: A name in the marketing database.
+SqlName = Annotated[str, AfterValidator(_check_sql_name)]
 _STRICT = ConfigDict(extra="forbid", frozen=True)
 
 
@@ -169,7 +180,7 @@ class KeySpec(BaseModel):
     model_config = _STRICT
 
     name: Identifier
-    column: Identifier
+    column: SqlName
 
 
 class Entity(BaseModel):
@@ -178,7 +189,7 @@ class Entity(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, ignored_types=(cached_property,))
 
     entity: Identifier
-    table: Identifier
+    table: SqlName
     title: Annotated[str, Field(min_length=1, max_length=80)]
     description: str = ""
     direction: Direction = Direction.FROM_DYNAMICS
@@ -231,6 +242,9 @@ class Entity(BaseModel):
         for column in self.columns:
             if column.name in RESERVED_COLUMNS:
                 message = f"the column name {column.name} is kept for the sync"
+                raise ValueError(message)
+            if column.name in RESERVED_WORDS:
+                message = f"the column name {column.name} is a reserved word in SQL; use another name"
                 raise ValueError(message)
             if column.name in taken:
                 message = f"{taken[column.name]} and {column.field} both fill the column {column.name}"

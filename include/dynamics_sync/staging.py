@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import IO, Any, Protocol, Self, cast
 
 import pyarrow as pa
@@ -68,7 +68,7 @@ class StagingFolder:
     def read_table(self, name: str) -> pa.Table:
         """Read a Parquet file; StagingGone if it is not there."""
         with self._open(name) as file:
-            return pq.read_table(pa.PythonFile(cast("Any", file)))
+            return pq.read_table(pa.PythonFile(cast("Any", file), mode="r"))
 
     def exists(self, name: str) -> bool:
         """Say whether a file of that name was written."""
@@ -120,7 +120,7 @@ def remove_tree(path: StagingPath) -> None:
 def remove_old_runs(root: StagingPath, *, days: int, now: datetime) -> int:
     """Remove the folders of runs that began more than so many days ago; return how many. The name tells when."""
     removed = 0
-    limit = f"{now - timedelta(days=days):%Y%m%dT%H%M%S}"
+    limit = f"{now.astimezone(UTC) - timedelta(days=days):%Y%m%dT%H%M%S}"
     entities = [folder for folder in root.iterdir() if folder.is_dir()] if root.exists() else []
     for run in [run for entity in entities for run in entity.iterdir()]:
         if _RUN_FOLDER.fullmatch(run.name) and run.name < limit:

@@ -7,31 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 import yaml
-from dynamics_emulator.testing import RunningEmulator, running_emulator
 from dynamics_sync.catalogue import Entity, FieldSpec, FieldType, KeySpec, load_catalogue, load_entity
-from dynamics_sync.dataverse.auth import Credentials
-from dynamics_sync.dataverse.client import DataverseClient, Request, open_client
 from dynamics_sync.dataverse.metadata import ColumnMetadata, TableMetadata
 from dynamics_sync.errors import CatalogueError, ColumnRetyped
-from dynamics_sync.forward import tasks
 from dynamics_sync.forward.fields import plan_reading
-from dynamics_sync.settings import Settings
-from dynamics_sync.store.database import MarketingDatabase
 from dynamics_sync.store.schema import entity_table
 from pydantic import BaseModel
 from sqlalchemy.dialects import postgresql, sqlite
 
 _TYPES = ("type", "types in Dynamics", "columns", "PostgreSQL", "SQLite")
 _WORDS = ("word", "default", "meaning")
-
-
-class Memory(dict[str, Any]):
-    """Stands in for Airflow's Variables and its task state store."""
-
-    def set(self, key: str, value: Any) -> None:
-        self[key] = value
 
 
 @pytest.fixture(scope="module")
@@ -190,49 +176,15 @@ def test_the_example_becomes_a_dag(campaign: Entity) -> None:
     }
 
 
-def test_the_example_copies_rows(campaign: Entity, tmp_path: Path) -> None:
-    with running_emulator(rows=0) as dynamics, MarketingDatabase.open(f"sqlite:///{tmp_path}/m.db") as database:
-        _create(dynamics, name="Spring fair", typecode=3, budgetedcost=1250.5, proposedstart="2026-03-01T09:30:00Z")
-        _create(dynamics, name="Newsletter")
-        services = tasks.Services(
-            Settings(),
-            Memory(),
-            tmp_path / "staging",
-            dynamics=lambda: _client(dynamics),
-            marketing=lambda: MarketingDatabase.open(database.engine.url),
-        )
-        for run_id in ("first", "second"):
-            _run(campaign, services, run_id)
-        with database.reading() as connection:
-            runs = connection.execute(sa.text("SELECT inserted, rejected, state FROM sync_run ORDER BY begun_at")).all()
-            held = connection.execute(sa.select(entity_table(campaign)).order_by(sa.text("name"))).mappings().all()
-    assert [tuple(run) for run in runs] == [(2, 0, "success"), (0, 0, "success")]
-    assert [row["name"] for row in held] == ["Newsletter", "Spring fair"]
-    fair = held[1]
+def test_the_example_copies_rows(campaign: Entity, sync: Any) -> None:
+    sync.create("campaigns", name="Spring fair", typecode=3, budgetedcost=1250.5, proposedstart="2026-03-01T09:30:00Z")
+    sync.create("campaigns", name="Newsletter")
+    for _ in range(2):
+        sync.run(campaign)
+    runs = sync.sql("SELECT inserted, rejected, state FROM sync_run ORDER BY begun_at")
+    assert [tuple(run.values()) for run in runs] == [(2, 0, "success"), (0, 0, "success")]
+    newsletter, fair = sync.rows(campaign, order="name")
+    assert (newsletter["name"], fair["name"]) == ("Newsletter", "Spring fair")
     assert (fair["kind_code"], fair["kind_label"], float(fair["budgeted_cost"])) == (3, "Event", 1250.5)
     assert fair["proposed_start_at"].isoformat() == "2026-03-01T09:30:00+00:00"
     assert (fair["owner_type"], fair["region"], fair["crm_deleted_at"]) == ("systemuser", None, None)
-
-
-def _run(entity: Entity, services: tasks.Services, run_id: str) -> None:
-    run_key, references = tasks.begin(entity, services, tasks.Trigger(run_id))
-    for reference in references:
-        tasks.load(
-            entity, services, tasks.transform(entity, services, tasks.extract(entity, services, reference, Memory()))
-        )
-    tasks.finish(entity, services, run_id, run_key)
-
-
-def _create(dynamics: RunningEmulator, **columns: Any) -> None:
-    _client(dynamics).send(Request("campaigns", method="POST", body=json.dumps(columns).encode()))
-
-
-def _client(dynamics: RunningEmulator) -> DataverseClient:
-    credentials = Credentials(
-        tenant_id=dynamics.tenant_id,
-        client_id=dynamics.client_id,
-        client_secret=dynamics.client_secret,
-        authority=dynamics.authority,
-        ca_file=str(dynamics.ca_file),
-    )
-    return open_client(credentials, dynamics.url)

@@ -128,6 +128,35 @@ def test_deleting_a_parent_clears_the_lookups_at_it(client: Client) -> None:
     assert row["versionnumber"] > before
 
 
+def test_connection_gets_its_other_half_and_dies_with_its_ends(client: Client) -> None:
+    contact = client.create("contacts", lastname="Ada")
+    opportunity = client.create("opportunities", name="Deal")
+    role = client.create("connectionroles", name="Champion").removeprefix(client.emulator.api)
+    ends = {
+        "record1id_opportunity@odata.bind": opportunity.removeprefix(client.emulator.api),
+        "record2id_contact@odata.bind": contact.removeprefix(client.emulator.api),
+        "record2roleid@odata.bind": role,
+    }
+    client.create("connections", **ends)
+
+    one, other = sorted(client.emulator.database.rows("connection"), key=lambda row: row["ismaster"], reverse=True)
+    assert (one["record1id"], one["record2id"]) == (other["record2id"], other["record1id"])
+    assert (one["record2roleid"], one["relatedconnectionid"]) == (other["record1roleid"], other["connectionid"])
+    assert other["relatedconnectionid"] == one["connectionid"]
+    assert client.call("DELETE", contact).status_code == 204
+    assert client.emulator.database.count("connection") == 0
+
+
+def test_team_that_owns_rows_cannot_be_deleted(client: Client) -> None:
+    team = client.create("teams", name="Desk")
+    bind = team.removeprefix(client.emulator.api)
+    client.call("PATCH", FIRST, json={"lastname": "x", "ownerid@odata.bind": bind})
+
+    assert client.error("DELETE", team) == (405, "0x80040227")
+    client.call("DELETE", FIRST)
+    assert client.call("DELETE", team).status_code == 204
+
+
 @pytest.mark.parametrize("form", ["/{}", "{}", "absolute"])
 def test_bind_forms_and_clearing(client: Client, form: str) -> None:
     address = client.create("contacts", lastname="Parent")

@@ -306,7 +306,7 @@ def test_a_file_that_is_no_catalogue_is_told_so(refusal: Refusal, text: str | by
 
 
 @given(content=st.binary(max_size=60) | st.text(max_size=60).map(lambda text: text.encode("utf-8", "replace")))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_bytes_are_refused_in_the_same_way(refusal: Refusal, content: bytes) -> None:
     assert refusal(content).startswith("DS-101 visit.yaml")
 
@@ -320,7 +320,7 @@ DOCUMENTS = st.recursive(
 
 
 @given(change=DOCUMENTS, word=st.sampled_from(["entity", "title", "key", "fields", "tags", "owner", "schedule"]))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_value_in_any_place_is_taken_or_refused(tmp_path: Path, change: Any, word: str) -> None:
     path = tmp_path / "visit.yaml"
     path.write_text(yaml.safe_dump({**yaml.safe_load(GOOD), word: change}), encoding="utf-8")
@@ -337,7 +337,7 @@ def test_any_value_in_any_place_is_taken_or_refused(tmp_path: Path, change: Any,
         max_size=12,
     ).map("\n".join)
 )
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_lines_are_taken_or_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "visit.yaml"
     path.write_text(text)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from dynamics_sync.errors import StopRun, WatermarkError
 from dynamics_sync.watermark import Watermark, WatermarkStore, format_instant, variable_name
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -36,6 +36,7 @@ def test_before_the_first_copy_there_is_none() -> None:
     assert store().read() is None
 
 
+@settings(deadline=None, derandomize=True)
 @given(watermark=WATERMARKS)
 def test_what_was_written_is_read(watermark: Watermark) -> None:
     held = store()
@@ -43,6 +44,7 @@ def test_what_was_written_is_read(watermark: Watermark) -> None:
     assert held.read() == watermark
 
 
+@settings(deadline=None, derandomize=True)
 @given(watermarks=st.lists(WATERMARKS, min_size=1, max_size=6))
 def test_whatever_the_order_of_the_runs_the_one_that_began_last_stands(watermarks: list[Watermark]) -> None:
     held, logged, newest = store(), [], watermarks[0].begun_at

@@ -185,6 +185,12 @@ def sync(empty_dynamics: Any, database_url: str, tmp_path: Path) -> Sync:
 
 
 @pytest.fixture
+def make_sync() -> type[Sync]:
+    """For tests that bring a Dynamics of their own."""
+    return Sync
+
+
+@pytest.fixture
 def sqlite_sync(empty_dynamics: Any, tmp_path: Path) -> Sync:
     """As `sync`, on SQLite only: for what does not depend on the database."""
     return Sync(empty_dynamics, f"sqlite:///{tmp_path / 'marketing.db'}", tmp_path / "staging")

@@ -106,7 +106,7 @@ def test_team_members_come_and_go(sync: Any) -> None:
     join(sync, team, user)
     assert sync.run("teammembership")["inserted"] == 1
     (member,) = sync.living("teammembership").values()
-    assert (member["team_id"], member["system_user_id"]) == (team, user)
+    assert (member["team_id"], member["crm_user_id"]) == (team, user)
     sync.api("DELETE", f"teams({team})/teammembership_association({user})/$ref")
     with pytest.raises(errors.DeletionBreaker):
         sync.run("teammembership")

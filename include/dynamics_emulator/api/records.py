@@ -1,21 +1,24 @@
 """Requests on one row: read, create, change, delete, and its single properties."""
 
 from dynamics_emulator.api.access import require_read
+from dynamics_emulator.api.cascades import after_create, before_delete
 from dynamics_emulator.api.collections import applied_preferences, new_scope
 from dynamics_emulator.api.messages import ApiRequest, ApiResponse, json_response, raw_json
 from dynamics_emulator.api.payload import read_payload, stored_value
 from dynamics_emulator.api.writing import (
     Precondition,
     create_row,
-    delete_row,
+    remove,
     require_change,
     stored_row,
     update_row,
 )
-from dynamics_emulator.errors import lookup_written_directly, row_missing, unknown_property
+from dynamics_emulator.errors import DataverseError, lookup_written_directly, row_missing, unknown_property
 from dynamics_emulator.odata.selection import select
 from dynamics_emulator.organisation import Organisation
 from dynamics_emulator.schema.model import Column, Table
+
+_NEVER_DELETED = frozenset({"systemuser", "businessunit", "organization", "teammembership"})
 
 
 def precondition(request: ApiRequest) -> Precondition:
@@ -50,6 +53,7 @@ def create_record(organisation: Organisation, request: ApiRequest, table: Table)
     with organisation.database.transaction():
         values = read_payload(organisation, table, request.json_body(), creating=True)
         row_id = create_row(organisation, table, request.caller, values)
+        after_create(organisation, table, request.caller, row_id)
     return written(organisation, request, table, row_id, created=True)
 
 
@@ -62,6 +66,7 @@ def change_record(organisation: Organisation, request: ApiRequest, table: Table,
         values = read_payload(organisation, table, body, creating=stored is None)
         if stored is None:
             create_row(organisation, table, request.caller, {**values, table.primary_id: row_id})
+            after_create(organisation, table, request.caller, row_id)
         else:
             update_row(organisation, table, request.caller, stored, values)
     return written(organisation, request, table, row_id, created=stored is None)
@@ -85,7 +90,15 @@ def written(
 def delete_record(organisation: Organisation, request: ApiRequest, table: Table, row_id: str) -> ApiResponse:
     """DELETE of a row."""
     with organisation.database.transaction():
-        delete_row(organisation, table, row_id, precondition(request))
+        stored = stored_row(organisation, table, row_id)
+        if stored is None:
+            raise row_missing(table.name, row_id)
+        precondition(request).require_version(stored["versionnumber"])
+        if table.name in _NEVER_DELETED:
+            message = f"The 'Delete' method does not support entities of type '{table.name}'."
+            raise DataverseError(405, "0x80040800", message)
+        before_delete(organisation, table, row_id)
+        remove(organisation, table, row_id)
     return ApiResponse(204)
 
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from dynamics_emulator.api import rules
 from dynamics_emulator.api.messages import Caller
 from dynamics_emulator.api.payload import Values
-from dynamics_emulator.errors import DataverseError, duplicate_key, row_missing, version_mismatch
+from dynamics_emulator.errors import duplicate_key, row_missing, version_mismatch
 from dynamics_emulator.organisation import Organisation
-from dynamics_emulator.schema.model import Column, Table
+from dynamics_emulator.schema.model import Table
 from dynamics_emulator.storage.layout import quote
 
 
@@ -87,19 +87,6 @@ def require_change(table: Table, row_id: str, stored: Values | None, preconditio
     precondition.require_version(stored["versionnumber"])
 
 
-def delete_row(organisation: Organisation, table: Table, row_id: str, precondition: Precondition) -> None:
-    """Delete a row, note it for change tracking, and clear the lookups that point at it."""
-    stored = stored_row(organisation, table, row_id)
-    if stored is None:
-        raise row_missing(table.name, row_id)
-    precondition.require_version(stored["versionnumber"])
-    if table.name in ("systemuser", "businessunit", "organization"):
-        message = f"The 'Delete' method does not support entities of type '{table.name}'."
-        raise DataverseError(405, "0x80040800", message)
-    _clear_references(organisation, table, row_id)
-    remove(organisation, table, row_id)
-
-
 def remove(organisation: Organisation, table: Table, row_id: str) -> None:
     """Take a row out and keep its key in the log of deletions."""
     database = organisation.database
@@ -107,22 +94,3 @@ def remove(organisation: Organisation, table: Table, row_id: str) -> None:
     database.connection.execute(query, (row_id,))
     log = 'INSERT INTO "_deleted" (version, table_name, id) VALUES (?, ?, ?)'
     database.connection.execute(log, (database.next_version(), table.name, row_id))
-
-
-def _clear_references(organisation: Organisation, table: Table, row_id: str) -> None:
-    for other in organisation.schema.tables.values():
-        for column in other.columns.values():
-            if table.name in column.targets and column.name in other.columns:
-                _clear(organisation, table, other, column, row_id)
-
-
-def _clear(organisation: Organisation, table: Table, other: Table, column: Column, row_id: str) -> None:
-    condition, values = f"{quote(column.name)} = ?", [row_id]
-    emptied: Values = {column.name: None}
-    if column.is_polymorphic:
-        condition += f" AND {quote(column.type_column)} = ?"
-        values.append(table.name)
-        emptied[column.type_column] = None
-    query = f"SELECT {quote(other.primary_id)} FROM {quote(other.name)} WHERE {condition}"
-    for (child,) in organisation.database.connection.execute(query, values).fetchall():
-        overwrite(organisation, other, str(child), emptied)

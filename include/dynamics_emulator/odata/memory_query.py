@@ -82,7 +82,7 @@ def _print(item: Described, select: str | None, expands: list[Expand], *, typed:
     printed: dict[str, Any] = {"@odata.type": f"#{CRM}.{item.type_name}"} if derived else {}
     if select:
         for name in split_outside(select, ","):
-            if derived and name in item.own_properties:
+            if derived and (name in item.own_properties or name not in item.properties):
                 message = f"Could not find a property named '{name}' on type '{CRM}.AttributeMetadata'."
                 raise bad_query(message)
             printed[name] = _property(item, name)

@@ -8,7 +8,7 @@ from random import Random
 
 from faker import Faker
 
-LOCALES = ("en_US", "de_DE", "fr_FR", "pl_PL", "ru_RU", "ja_JP", "zh_CN", "ar_EG", "he_IL")
+LOCALES = ("en_US", "de_DE", "fr_FR", "pl_PL", "ru_RU", "ja_JP", "zh_CN", "ar_SA", "he_IL")
 _POOL_SIZE = 50
 _EXTRA_TEXTS = (
     "Follow-up 🚀 next week 👍🏽",

@@ -1,5 +1,6 @@
 """The one way to make a `requests.Session`."""
 
+import logging
 from http.cookiejar import DefaultCookiePolicy
 
 import requests
@@ -11,6 +12,8 @@ def open_session(ca_file: str | None = None, *, proxy: str | None = None) -> req
     REQUESTS_CA_BUNDLE would silently win over `ca_file`, and the affinity cookie would bind all calls to one
     server and its limits.
     """
+    # At DEBUG, urllib3 logs each address with its query, which may hold values of records.
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.INFO)
     session = requests.Session()
     session.trust_env = False
     session.verify = ca_file or True

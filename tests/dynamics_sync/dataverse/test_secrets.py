@@ -8,7 +8,8 @@ import pytest
 import requests
 from dynamics_sync import errors
 from dynamics_sync.dataverse.auth import Credentials
-from dynamics_sync.dataverse.client import Request, open_client
+from dynamics_sync.dataverse.client import DataverseClient, Request, open_client
+from dynamics_sync.dataverse.session import open_session
 
 SECRET, KEY, VALUE = "s3cr3t-of-client", "PRIVATE-key-of-client", "okafor@example.com"
 HIDDEN = (SECRET, KEY, VALUE, "token-0", "token-1")
@@ -77,3 +78,15 @@ def test_a_failed_sign_in_shows_nothing(tls_server, authority, reply, caplog, gi
         open_client(credentials, server.url).get_json("WhoAmI")
     seen = everything_of(caught.value, caplog.text)
     assert not [word for word in HIDDEN if word in seen]
+
+
+def test_debug_logging_shows_no_query(tls_server, authority, rig, reply, caplog) -> None:
+    """The libraries below log too, so this call goes over a real connection."""
+    caplog.set_level(logging.DEBUG)
+    server = tls_server(authority.server_files("good", days=5))
+    server.replies["/api/data/v9.2/leads"] = reply(body={"value": []})
+    tokens = rig([]).tokens
+    client = DataverseClient(server.url, open_session(authority.ca_file), tokens)
+    client.send(Request(f"leads?$filter=emailaddress1 eq '{VALUE}'"))
+    assert len(server.asked) == 1
+    assert not [word for word in HIDDEN if word in caplog.text]

@@ -11,7 +11,7 @@ import pytest
 from dynamics_sync.errors import IncompleteAnswer, UnexpectedAnswer
 from dynamics_sync.forward.decode import decode_page
 from dynamics_sync.forward.fields import FORMATTED_VALUE, LOOKUP_TYPE, ReadPlan
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 Page = Callable[[list[Any]], bytes]
@@ -108,6 +108,7 @@ def patient(body: bytes) -> bytes:
     return head + (b"" if head.endswith(b"[") else b",") + b'{"versionnumber":true}' + tail
 
 
+@settings(deadline=None, derandomize=True)
 @given(rows=st.lists(ROWS, max_size=6), ascii_only=st.booleans())
 def test_both_ways_give_the_same_table(plan: ReadPlan, rows: list[Any], ascii_only: bool) -> None:
     body = json.dumps({"value": rows}, ensure_ascii=ascii_only).encode()
@@ -118,6 +119,7 @@ def test_both_ways_give_the_same_table(plan: ReadPlan, rows: list[Any], ascii_on
     assert fast.table.equals(slow.table)
 
 
+@settings(deadline=None, derandomize=True)
 @given(rows=st.lists(ROWS, max_size=6))
 def test_values_arrive_as_they_were_sent(plan: ReadPlan, page: Page, rows: list[Any]) -> None:
     for sent, held in zip(rows, decode_page(page(rows), plan).table.to_pylist(), strict=True):
@@ -269,6 +271,7 @@ def test_an_empty_page_has_the_staged_columns(plan: ReadPlan) -> None:
     assert decoded.rows == 0
 
 
+@settings(deadline=None, derandomize=True)
 @given(body=st.binary(max_size=40) | st.text(max_size=40).map(str.encode))
 def test_any_bytes_give_a_page_or_one_of_two_errors(plan: ReadPlan, body: bytes) -> None:
     try:
@@ -287,6 +290,7 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None, derandomize=True)
 @given(rows=st.lists(st.dictionaries(st.sampled_from([*VALUES]), JSON, max_size=8), max_size=4))
 def test_each_row_of_any_json_is_read_or_set_aside(plan: ReadPlan, rows: list[Any]) -> None:
     decoded = decode_page(json.dumps({"value": rows}).encode(), plan)
@@ -294,6 +298,7 @@ def test_each_row_of_any_json_is_read_or_set_aside(plan: ReadPlan, rows: list[An
     assert all(math.isfinite(score) for score in decoded.table["score"].to_pylist() if score is not None)
 
 
+@settings(deadline=None, derandomize=True)
 @given(document=JSON)
 def test_any_json_gives_a_page_or_an_unexpected_answer(plan: ReadPlan, document: Any) -> None:
     try:

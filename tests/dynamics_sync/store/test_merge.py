@@ -55,6 +55,12 @@ def test_of_duplicates_in_a_slice_the_highest_version_stands(sandbox, words):
     assert sandbox.held()[words.guid(1)]["name"] == "c"
 
 
+def test_of_duplicates_of_one_version_the_last_stands(sandbox, words):
+    rows = [words.row(1, 10, name=name) for name in ("b", "c", "a")]
+    assert sandbox.load(sandbox.begin(), rows) == Counts(read=3, inserted=1, unchanged=2)
+    assert sandbox.held()[words.guid(1)]["name"] == "a"
+
+
 def test_a_key_in_capitals_is_the_same_key(sandbox, words):
     sandbox.load(sandbox.begin(), [{"sample_id": words.guid(0xAB), "crm_version": 1}])
     capitals = {"sample_id": words.guid(0xAB).upper(), "crm_version": 2, "name": "same"}
@@ -72,6 +78,14 @@ def test_a_deleted_row_comes_back_only_by_a_run_that_began_after_the_deletion(sa
     assert sandbox.load(sandbox.begin(minutes=3), [words.row(1, 10, name="Ada")]) == Counts(read=1, updated=1)
     row = sandbox.held()[words.guid(1)]
     assert (row["crm_deleted_at"], row["updated_at"]) == (None, words.at(3))
+
+
+def test_a_row_does_not_come_back_by_the_run_that_found_it_deleted(sandbox, words):
+    run = sandbox.begin(minutes=1)
+    sandbox.load(run, [words.row(1, 10)])
+    mark_deleted(sandbox.db, sandbox.entity, run, pa.array([words.guid(1)]), OPEN)
+    assert sandbox.load(run, [words.row(1, 10)], slice_number=1) == Counts(read=1, unchanged=1)
+    assert sandbox.held()[words.guid(1)]["crm_deleted_at"] == words.at(1)
 
 
 def test_a_slice_is_loaded_once_and_counts_the_same_when_it_is_repeated(sandbox, words):

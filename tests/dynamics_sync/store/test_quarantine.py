@@ -6,6 +6,7 @@ import sqlalchemy as sa
 from dynamics_sync.store import quarantine
 from dynamics_sync.store.deletions import Breaker, mark_absent, mark_deleted
 from dynamics_sync.store.merge import RejectedRow
+from dynamics_sync.store.schema import ensure_tables
 from dynamics_sync.store.sync_tables import SYNC_QUARANTINE
 
 BREAKER = Breaker(share=0.5, at_least=100)
@@ -57,6 +58,13 @@ def test_a_row_that_comes_through_is_closed_and_reopened_by_the_next_refusal(san
     (row,) = rows_in_quarantine(sandbox)
     assert (row["code"], row["resolved_at"]) == ("DS-604", None)
     assert (row["first_seen_at"], row["last_seen_at"]) == (words.at(1), words.at(3))
+
+
+def test_a_row_that_is_closed_keeps_the_instant_at_which_it_was(sandbox, words):
+    sandbox.load(sandbox.begin(minutes=1), [], rejected=[words.rejected(1, version=2)])
+    for minutes in (2, 3):
+        sandbox.load(sandbox.begin(minutes=minutes), [words.row(1, 2)])
+    assert rows_in_quarantine(sandbox)[0]["resolved_at"] == words.at(2)
 
 
 def test_an_older_row_does_not_close_a_newer_refusal(sandbox, words):
@@ -115,5 +123,8 @@ def test_a_record_that_is_deleted_in_dynamics_is_closed(sandbox, words):
 
 def test_entities_have_their_own_quarantine(sandbox, words):
     other = words.entity("sample", entity="other", table="other")
+    ensure_tables(sandbox.db, other)
     sandbox.load(sandbox.begin(), [], rejected=[words.rejected(1)])
+    sandbox.load(sandbox.begin(entity=other), [words.row(1, 9)], entity=other)
     assert quarantine.counts(sandbox.db, other) == {}
+    assert open_keys(sandbox) == [words.guid(1)]

@@ -1,0 +1,129 @@
+"""The command: it announces itself, answers, is controlled over HTTP, keeps its data, and stops cleanly."""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from dynamics_emulator.identity import CLIENT_ID, TENANT_ID
+
+LAST_LINE = "These credentials"
+
+
+@contextmanager
+def _serving(folder: Path, *more: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
+    command = [sys.executable, "-m", "dynamics_emulator", "serve", "--folder", str(folder), "--port", "0", *more]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout
+        for line in process.stdout:
+            if line.startswith(LAST_LINE):
+                break
+        yield process, json.loads((folder / "connection.json").read_text(encoding="utf-8"))
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def _token(about: dict[str, Any]) -> str:
+    form = {
+        "client_id": about["client_id"],
+        "client_secret": about["client_secret"],
+        "grant_type": "client_credentials",
+        "scope": f"{about['url']}/.default",
+    }
+    answer = requests.post(f"{about['authority']}/oauth2/v2.0/token", data=form, verify=about["ca_file"], timeout=10)
+    token: str = answer.json()["access_token"]
+    return token
+
+
+def _get(about: dict[str, Any], path: str) -> requests.Response:
+    headers = {"Authorization": f"Bearer {_token(about)}"}
+    return requests.get(f"{about['url']}/api/data/v9.2/{path}", headers=headers, verify=about["ca_file"], timeout=10)
+
+
+def test_serves_says_where_and_stops_on_sigterm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
+    with _serving(tmp_path, "--rows", "100") as (process, about):
+        first = _get(about, "leads/$count").text
+        process.send_signal(signal.SIGTERM)
+        output, errors = process.communicate(timeout=15)
+
+    assert (about["tenant_id"], about["client_id"]) == (TENANT_ID, CLIENT_ID)
+    assert about["control_url"] is None
+    assert int(first) > 20
+    assert (process.returncode, errors) == (0, ""), output
+    with _serving(tmp_path, "--rows", "100") as (_, about):
+        assert _get(about, "leads/$count").text == first
+
+
+def test_port_that_is_taken(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        command = [sys.executable, "-m", "dynamics_emulator", "serve", "--folder", str(tmp_path / "x"), "--port", port]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+
+    assert done.returncode == 2
+    assert "could not listen" in done.stdout
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "x").exists()
+
+
+def test_control_api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
+    with _serving(tmp_path, "--rows", "60", "--control-port", "0") as (_, about):
+        control = about["control_url"]
+
+        def post(path: str, body: dict[str, Any]) -> int:
+            return requests.post(f"{control}/{path}", json=body, timeout=5).status_code
+
+        assert post("faults", {"name": "status-503", "times": 1, "match": "/leads"}) == 200
+        assert requests.get(f"{control}/faults", timeout=5).json()["faults"][0]["name"] == "status-503"
+        assert [_get(about, "leads").status_code for _ in range(2)] == [503, 200]
+        assert post("faults", {"name": "status-500", "probability": 1.0}) == 200
+        assert requests.delete(f"{control}/faults", timeout=5).status_code == 200
+        assert post("settings", {"page_size": 7}) == 200
+        assert len(_get(about, "leads").json()["value"]) == 7
+        assert post("clock", {"advance_seconds": 10}) == 200
+        assert post("clock", {"resume": True}) == 200
+        assert post("organization", {"url_name": "copy"}) == 200
+        assert post("privileges", {"table": "contact", "read": False}) == 200
+        assert _get(about, "contacts").status_code == 403
+        assert post("tracking/expire", {}) == 200
+        assert post("columns", {"table": "lead", "column": "fax", "action": "drop"}) == 200
+        assert post("columns", {"table": "lead", "column": "subject", "action": "shorten", "length": 9}) == 200
+        assert post("columns", {"table": "lead", "column": "companyname", "action": "rename", "to": "firm"}) == 200
+        assert post("options", {"table": "lead", "column": "leadsourcecode", "value": 8, "action": "remove"}) == 200
+        option = {"table": "lead", "column": "leadsourcecode", "value": 9, "action": "relabel", "label": "Hearsay"}
+        assert post("options", option) == 200
+        lead = _get(about, "leads?$select=leadid").json()["value"][0]["leadid"]
+        assert post("raw", {"table": "lead", "id": lead, "values": {"leadsourcecode": 4711}}) == 200
+        assert _get(about, f"leads({lead})").json()["leadsourcecode"] == 4711
+
+
+def test_control_api_refuses_what_it_does_not_know(tmp_path: Path) -> None:
+    with _serving(tmp_path, "--rows", "0", "--control-port", "0") as (_, about):
+        control = about["control_url"]
+
+        def post(path: str, body: dict[str, Any]) -> int:
+            return requests.post(f"{control}/{path}", json=body, timeout=5).status_code
+
+        assert post("faults", {"name": "nothing"}) == 400
+        assert post("faults", {"name": "slow", "mispelt": 1}) == 400
+        assert post("settings", {"nothing": 1}) == 400
+        assert post("settings", {"page_size": 0}) == 400
+        assert post("organization", {"nothing": "x"}) == 400
+        assert post("privileges", {"table": "nothing", "read": False}) == 400
+        assert post("raw", {"table": "lead", "id": "nothing", "values": {}}) == 400
+        plain = requests.post(f"{control}/faults", data='{"name":"slow"}', timeout=5)
+        assert plain.status_code == 415
+        assert requests.get(f"{control}/faults", headers={"Host": "elsewhere.example"}, timeout=5).status_code == 400

@@ -1,0 +1,310 @@
+"""extract: a read that was killed at any moment goes on where it stopped, and stages the same rows."""
+
+import json
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import pyarrow as pa
+import pytest
+import requests
+from dynamics_sync.dataverse.client import DataverseClient
+from dynamics_sync.errors import IncompleteAnswer, UnexpectedAnswer
+from dynamics_sync.forward.extract import extract_slice, page_names
+from dynamics_sync.forward.fields import ReadPlan
+from dynamics_sync.forward.manifest import IDS_FILE, Manifest
+from dynamics_sync.forward.request import Mode
+from dynamics_sync.forward.slices import Slice, SliceKind
+from dynamics_sync.staging import StagingFolder
+from dynamics_sync.store.runs import RunIdentity
+from requests.structures import CaseInsensitiveDict
+
+ROWS = 23
+PAGE_SIZE = 5
+PAGES = 5
+API = "https://acme.crm4.dynamics.com/api/data/v9.2"
+
+
+class Killed(BaseException):
+    """As a worker that is killed: nothing catches it."""
+
+
+class Cursor(dict[str, Any]):
+    """Stands in for Airflow's task state store; what it holds must survive JSON, as there."""
+
+    def set(self, key: str, value: Any) -> None:
+        self[key] = json.loads(json.dumps(value))
+
+
+class Tokens:
+    """Gives a token that nobody checks."""
+
+    def token(self) -> str:
+        return "token"
+
+    def renew(self) -> str:
+        return "token"
+
+
+def row(number: int) -> dict[str, Any]:
+    # Each seventh row has a value that cannot be read.
+    count = "many" if number % 7 == 0 else number
+    return {"sampleid": guid(number), "versionnumber": number, "name": f"row {number}", "count": count}
+
+
+def guid(number: int) -> str:
+    return f"00000000-0000-0000-0000-{number:012d}"
+
+
+@dataclass
+class Dynamics(requests.adapters.HTTPAdapter):
+    """Serves the sample table below `requests`, in pages and by ids; `before` is called ahead of each answer."""
+
+    before: Callable[[], None] = lambda: None
+    held: list[dict[str, Any]] = field(default_factory=lambda: [row(number) for number in range(1, ROWS + 1)])
+    asked: list[requests.PreparedRequest] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def send(self, request: requests.PreparedRequest, **_options: Any) -> requests.Response:
+        self.asked.append(request)
+        self.before()
+        body, content_type = self._batch(request) if request.method == "POST" else (self._page(request), None)
+        response = requests.Response()
+        response.status_code = 200
+        response.request = request
+        response.headers = CaseInsensitiveDict({"Content-Type": content_type or "application/json"})
+        response._content = body
+        return response
+
+    def _page(self, request: requests.PreparedRequest) -> bytes:
+        start = int(parse_qs(urlsplit(request.url or "").query).get("$skiptoken", ["0"])[0])
+        page: dict[str, Any] = {"value": self.held[start : start + PAGE_SIZE]}
+        if start + PAGE_SIZE < len(self.held):
+            page["@odata.nextLink"] = f"{API}/samples?$skiptoken={start + PAGE_SIZE}"
+        return json.dumps(page).encode()
+
+    def _batch(self, request: requests.PreparedRequest) -> tuple[bytes, str]:
+        assert isinstance(request.body, bytes)
+        parts = []
+        for line in request.body.decode().splitlines():
+            if line.startswith("GET "):
+                named = unquote(line)
+                found = [one for one in self.held if one["sampleid"] in named]
+                parts.append(
+                    "--answer\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 200 OK\r\n"
+                    f"Content-Type: application/json\r\n\r\n{json.dumps({'value': found})}\r\n"
+                )
+        return ("".join(parts) + "--answer--\r\n").encode(), "multipart/mixed; boundary=answer"
+
+    @property
+    def client(self) -> DataverseClient:
+        session = requests.Session()
+        session.mount("https://", self)
+        return DataverseClient(
+            "acme.crm4.dynamics.com",
+            session,
+            Tokens(),
+            sleep=lambda _: None,
+            random=random.Random(1),  # noqa: S311 - a seed
+        )
+
+
+@pytest.fixture
+def make_manifest(plan: ReadPlan) -> Callable[..., Manifest]:
+    """Return a function from a slice to the manifest of a run that has only that slice."""
+
+    def make(piece: Slice, run_key: str = "key") -> Manifest:
+        run = RunIdentity("sample", "run", run_key, datetime(2026, 3, 1, tzinfo=UTC))
+        return Manifest(run, Mode.FULL, plan, (piece,), PAGE_SIZE, None, sweep=False, allow_deletions=False)
+
+    return make
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> Iterator[StagingFolder]:
+    """One new staging folder after the other."""
+    return (StagingFolder(tmp_path / str(number)) for number in range(1_000))
+
+
+WINDOW = Slice(1, SliceKind.WINDOW, "all", "createdon lt 2027-01-01T00:00:00Z", expected=ROWS)
+
+
+def ids_slice(folder: StagingFolder, numbers: list[int], first: int, last: int) -> Slice:
+    folder.write_table(IDS_FILE, pa.table({"id": [guid(number) for number in numbers]}))
+    return Slice(1, SliceKind.IDS, "ids", first=first, last=last)
+
+
+def staged(folder: StagingFolder, piece: Slice) -> tuple[list[Any], list[Any]]:
+    """All rows that a slice staged, and all that it set aside, in order."""
+    names = page_names(folder, piece)
+    rows = [one for name in names for one in folder.read_table(f"{name}.parquet").to_pylist()]
+    return rows, [one for name in names for one in folder.read_json(f"{name}.rejected.json")]
+
+
+def test_a_window_is_read_page_by_page(make_manifest: Any, folders: Iterator[StagingFolder]) -> None:
+    folder, dynamics, logged = next(folders), Dynamics(), []
+    assert extract_slice(make_manifest(WINDOW), 1, folder, dynamics.client, Cursor(), log=logged.append) == ROWS
+    rows, rejected = staged(folder, WINDOW)
+    assert [one["versionnumber"] for one in rows] == [n for n in range(1, ROWS + 1) if n % 7]
+    assert [(one["version"], one["code"], one["field"]) for one in rejected] == [
+        (n, "DS-602", "count") for n in (7, 14, 21)
+    ]
+    assert page_names(folder, WINDOW)[-1] == "slice-0001/page-00005"
+    assert logged[-1] == "Page 5: 23 rows of about 23."
+
+
+def test_each_page_is_asked_for_with_the_same_preferences(
+    plan: ReadPlan, make_manifest: Any, folders: Iterator[StagingFolder]
+) -> None:
+    dynamics = Dynamics()
+    extract_slice(make_manifest(WINDOW), 1, next(folders), dynamics.client, Cursor(), log=lambda _: None)
+    assert len(dynamics.asked) == PAGES
+    assert {request.headers["Prefer"] for request in dynamics.asked} == {
+        f"odata.maxpagesize={PAGE_SIZE},{plan.prefer[0]}"
+    }
+    first = unquote(dynamics.asked[0].url or "")
+    assert f"$select={','.join(plan.select)}" in first
+    assert f"$filter={WINDOW.filter}" in first
+
+
+def killed_after(answers: int) -> Callable[[], None]:
+    """Kill the worker when it asks for one answer more than so many."""
+    left = iter(range(answers))
+
+    def count() -> None:
+        if next(left, None) is None:
+            raise Killed
+
+    return count
+
+
+@pytest.mark.parametrize("answers", range(PAGES))
+def test_a_read_that_was_killed_goes_on_at_the_page_where_it_stopped(
+    make_manifest: Any, folders: Iterator[StagingFolder], answers: int
+) -> None:
+    whole, folder, cursor = next(folders), next(folders), Cursor()
+    manifest = make_manifest(WINDOW)
+    extract_slice(manifest, 1, whole, Dynamics().client, Cursor(), log=lambda _: None)
+    with pytest.raises(Killed):
+        extract_slice(manifest, 1, folder, Dynamics(killed_after(answers)).client, cursor, log=lambda _: None)
+    again, logged = Dynamics(), []
+    assert extract_slice(manifest, 1, folder, again.client, cursor, log=logged.append) == ROWS
+    assert staged(folder, WINDOW) == staged(whole, WINDOW)
+    assert len(again.asked) == PAGES - answers
+    assert any(line.startswith(f"Going on after page {answers};") for line in logged) == (answers > 0)
+
+
+@pytest.mark.parametrize("sets", range(PAGES))
+def test_a_page_that_was_staged_but_not_remembered_is_read_again(
+    make_manifest: Any, folders: Iterator[StagingFolder], sets: int
+) -> None:
+    class DyingCursor(Cursor):
+        def set(self, key: str, value: Any) -> None:
+            if value["pages"] > sets:
+                raise Killed
+            super().set(key, value)
+
+    whole, folder, cursor = next(folders), next(folders), DyingCursor()
+    manifest = make_manifest(WINDOW)
+    extract_slice(manifest, 1, whole, Dynamics().client, Cursor(), log=lambda _: None)
+    with pytest.raises(Killed):
+        extract_slice(manifest, 1, folder, Dynamics().client, cursor, log=lambda _: None)
+    extract_slice(manifest, 1, folder, Dynamics().client, Cursor(cursor), log=lambda _: None)
+    assert staged(folder, WINDOW) == staged(whole, WINDOW)
+
+
+def test_a_task_that_is_repeated_after_its_end_asks_for_nothing(
+    make_manifest: Any, folders: Iterator[StagingFolder]
+) -> None:
+    folder, cursor, manifest = next(folders), Cursor(), make_manifest(WINDOW)
+    extract_slice(manifest, 1, folder, Dynamics().client, cursor, log=lambda _: None)
+    before, again = staged(folder, WINDOW), Dynamics()
+    assert extract_slice(manifest, 1, folder, again.client, cursor, log=lambda _: None) == ROWS
+    assert again.asked == []
+    assert staged(folder, WINDOW) == before
+
+
+def test_the_progress_of_another_run_does_not_count(make_manifest: Any, folders: Iterator[StagingFolder]) -> None:
+    cursor = Cursor()
+    extract_slice(make_manifest(WINDOW, "first"), 1, next(folders), Dynamics().client, cursor, log=lambda _: None)
+    folder, again = next(folders), Dynamics()
+    extract_slice(make_manifest(WINDOW, "second"), 1, folder, again.client, cursor, log=lambda _: None)
+    assert len(again.asked) == PAGES
+    assert len(staged(folder, WINDOW)[0]) == 20
+
+
+def test_named_ids_are_fetched_in_one_batch(
+    plan: ReadPlan, make_manifest: Any, folders: Iterator[StagingFolder]
+) -> None:
+    folder, dynamics = next(folders), Dynamics()
+    piece = ids_slice(folder, [3, 1, 2, 99, 7, 5], 1, 5)  # 99 is gone from Dynamics, 7 cannot be read.
+    assert extract_slice(make_manifest(piece), 1, folder, dynamics.client, Cursor(), log=lambda _: None) == 3
+    rows, rejected = staged(folder, piece)
+    assert [one["versionnumber"] for one in rows] == [1, 2]
+    assert [one["record_key"] for one in rejected] == [guid(7)]
+    (request,) = dynamics.asked
+    assert isinstance(request.body, bytes)
+    body = unquote(request.body.decode())
+    assert request.url == f"{API}/$batch"
+    assert f"Prefer: {plan.prefer[0]}" in body
+    assert [number for number in range(100) if guid(number) in body] == [1, 2, 7, 99]
+
+
+def test_many_ids_are_cut_into_urls_and_batches_and_a_killed_task_goes_on_at_its_batch(
+    make_manifest: Any, folders: Iterator[StagingFolder]
+) -> None:
+    numbers = list(range(1, 10_301))
+    whole, folder, cursor = next(folders), next(folders), Cursor()
+    table = [{"sampleid": guid(number), "versionnumber": number} for number in (1, 4_999, 5_000, 5_001, 10_300)]
+    manifest = make_manifest(ids_slice(whole, numbers, 0, len(numbers)))
+    ids_slice(folder, numbers, 0, len(numbers))
+    dynamics = Dynamics(held=table)
+    extract_slice(manifest, 1, whole, dynamics.client, Cursor(), log=lambda _: None)
+    assert len(dynamics.asked) == 3
+    assert all(len(line) < 32_768 for request in dynamics.asked for line in bytes(request.body or b"").splitlines())
+    dying = Dynamics(killed_after(2), held=table)
+    with pytest.raises(Killed):
+        extract_slice(manifest, 1, folder, dying.client, cursor, log=lambda _: None)
+    again = Dynamics(held=table)
+    assert extract_slice(manifest, 1, folder, again.client, cursor, log=lambda _: None) == len(table)
+    assert len(again.asked) == 1
+    assert staged(folder, manifest.piece(1)) == staged(whole, manifest.piece(1))
+
+
+def test_an_empty_table_is_one_empty_page(make_manifest: Any, folders: Iterator[StagingFolder]) -> None:
+    folder = next(folders)
+    assert extract_slice(make_manifest(WINDOW), 1, folder, Dynamics(held=[]).client, Cursor(), log=lambda _: None) == 0
+    assert staged(folder, WINDOW) == ([], [])
+
+
+@pytest.mark.parametrize("held", [[1, 2], [None], [{}, None]])
+def test_what_is_no_row_is_not_staged(make_manifest: Any, folders: Iterator[StagingFolder], held: list[Any]) -> None:
+    folder, cursor = next(folders), Cursor()
+    manifest, client = make_manifest(WINDOW), Dynamics(held=held).client
+    with pytest.raises(UnexpectedAnswer):
+        extract_slice(manifest, 1, folder, client, cursor, log=lambda _: None)
+    assert not cursor
+    assert not folder.exists("slice-0001/extract.json")
+
+
+def test_a_cut_page_is_told_and_the_pages_before_it_stay(make_manifest: Any, folders: Iterator[StagingFolder]) -> None:
+    class Cutting(Dynamics):
+        def _page(self, request: requests.PreparedRequest) -> bytes:
+            body = super()._page(request)
+            return body[:-9] if len(self.asked) == 3 else body
+
+    folder, cursor = next(folders), Cursor()
+    with pytest.raises(IncompleteAnswer):
+        extract_slice(make_manifest(WINDOW), 1, folder, Cutting().client, cursor, log=lambda _: None)
+    assert cursor["extract"]["pages"] == 2
+    assert extract_slice(make_manifest(WINDOW), 1, folder, Dynamics().client, cursor, log=lambda _: None) == ROWS
+    assert len(staged(folder, WINDOW)[0]) == 20

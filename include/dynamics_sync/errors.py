@@ -282,8 +282,7 @@ class EnvironmentChanged(AskPerson):
 
     code = "DS-701"
     next_step = (
-        "If the move is intended, delete the row of sync_environment and the watermark Variables; "
-        "otherwise correct the connection"
+        "If the move is intended, follow docs/operations.md, The environment changed; otherwise correct the connection"
     )
 
 
@@ -313,13 +312,6 @@ class MarketingDatabaseBusy(TryAgain):
 
     code = "DS-705"
     next_step = "The task is tried again by Airflow"
-
-
-class RowsMissing(StopRun):
-    """Rows that the feed named are neither in the marketing database nor in quarantine after the load."""
-
-    code = "DS-706"
-    next_step = "The watermark did not move; the next run reads them again"
 
 
 class MarketingDatabaseRefused(StopRun):

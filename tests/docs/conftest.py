@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+
 from dynamics_emulator.testing import RunningEmulator, running_emulator
 from dynamics_sync.catalogue import Entity
 from dynamics_sync.dataverse.auth import Credentials

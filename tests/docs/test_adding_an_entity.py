@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 import yaml
+from pydantic import BaseModel
+from sqlalchemy.dialects import postgresql, sqlite
+
 from dynamics_sync.catalogue import Entity, FieldSpec, FieldType, KeySpec, load_catalogue, load_entity
 from dynamics_sync.dataverse.metadata import ColumnMetadata, TableMetadata
 from dynamics_sync.errors import CatalogueError, ColumnRetyped
 from dynamics_sync.forward.fields import plan_reading
 from dynamics_sync.store.schema import entity_table
-from pydantic import BaseModel
-from sqlalchemy.dialects import postgresql, sqlite
 
 _TYPES = ("type", "types in Dynamics", "columns", "PostgreSQL", "SQLite")
 _WORDS = ("word", "default", "meaning")

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import sqlalchemy as sa
+
 from dynamics_sync.catalogue import load_catalogue
 from dynamics_sync.forward.slices import MOST_SLICES
 from dynamics_sync.provider import get_provider_info

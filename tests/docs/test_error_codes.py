@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from dynamics_sync.dataverse.codes import CODES, STATUSES
 from dynamics_sync.errors import (
     ROW_PROBLEMS,

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+
 from dynamics_sync.catalogue import load_catalogue
 from dynamics_sync.errors import EnvironmentChanged
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+
 from dynamics_demo.changes import WORK, Moved, make_changes
 from dynamics_demo.comparison import expected_rows
 from dynamics_demo.dynamics import DynamicsApi

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import dynamics_demo.comparison
 import pytest
+
+import dynamics_demo.comparison
 from dynamics_demo.comparison import Comparison, compare_rows, expected_row, held_row
 from dynamics_demo.entities import Entity, Field, read_entities
 

@@ -5,6 +5,7 @@ import stat
 from pathlib import Path
 
 import pytest
+
 from dynamics_demo.installation import (
     PREFERRED_PORTS,
     Installation,

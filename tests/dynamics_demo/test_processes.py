@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+
 from dynamics_demo.processes import ProcessRecord, ProcessRecords, is_running, start_process, stop_process
 
 _SLEEPER = "import time; time.sleep(60)"

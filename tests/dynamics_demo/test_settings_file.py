@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from dynamics_demo.problems import DemoError
 from dynamics_demo.settings_file import Connection, LocalValues, read_settings, with_local_values
 

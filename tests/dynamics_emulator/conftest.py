@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+
 from dynamics_emulator.testing import RunningEmulator, running_emulator
 from dynamics_emulator.testing_client import Client, connect
 

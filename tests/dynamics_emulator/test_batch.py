@@ -5,8 +5,9 @@ from email.message import Message
 from typing import Any
 
 import pytest
-from dynamics_emulator.testing_client import Client
 from requests import Response
+
+from dynamics_emulator.testing_client import Client
 
 
 def _part(text: str, *, content_id: int | None = None) -> str:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+
 from dynamics_emulator.testing import running_emulator
 from dynamics_emulator.testing_client import Client, connect
 
@@ -59,6 +60,19 @@ def test_raw_write_to_what_does_not_exist(client: Client) -> None:
         client.emulator.control.write_raw("lead", "nothing", {"lastname": "y"})
     with pytest.raises(KeyError):
         client.emulator.control.write_raw("lead", address[-37:-1], {"nothing": "y"})
+
+
+def test_many_rows_inserted_and_deleted_behind_the_api(client: Client) -> None:
+    keys = [f"00000000-0000-4000-8000-{number:012d}" for number in range(300)]
+    link = client.get("leads?$select=lastname", prefer="odata.track-changes").json()["@odata.deltaLink"]
+
+    client.emulator.control.insert_rows("lead", [{"leadid": key, "lastname": key[-3:]} for key in keys])
+    client.emulator.control.delete_rows("lead", keys[:100])
+
+    entries = client.rows(link)
+    assert [row["lastname"] for row in entries[:200]] == [key[-3:] for key in keys[100:]]
+    assert [row["id"] for row in entries[200:]] == keys[:100]
+    assert client.rows("leads?$top=1")[0]["donotemail"] is False
 
 
 def test_settings_are_checked(client: Client) -> None:

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from dynamics_emulator.testing import running_emulator
-from dynamics_emulator.testing_client import Client, connect
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from dynamics_emulator.testing import running_emulator
+from dynamics_emulator.testing_client import Client, connect
 
 Row = dict[str, Any]
 Verdict = bool | None
@@ -313,6 +314,18 @@ def test_null_never_differs_when_so_set(leads: Client) -> None:
         leads.emulator.control.change_settings(not_equal_matches_null=True)
 
 
+@pytest.mark.parametrize(("count", "status"), [(500, 200), (501, 400)])
+def test_number_of_conditions(leads: Client, count: int, status: int) -> None:
+    answer = leads.get("leads?$select=lastname&$filter=" + " or ".join(["lastname eq 'Ada'"] * count))
+
+    assert answer.status_code == status
+    assert answer.json().get("error", {}).get("code", "0x8004430c") == "0x8004430c"
+
+
+def test_nesting_that_is_too_deep(leads: Client) -> None:
+    assert leads.error("GET", "leads?$filter=" + "not " * 200 + "(lastname eq 'a')") == (400, "0x8004430c")
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -328,6 +341,8 @@ def test_null_never_differs_when_so_set(leads: Client) -> None:
         "Microsoft.Dynamics.CRM.In(PropertyName='lastname',PropertyValues=[])",
         "Microsoft.Dynamics.CRM.Between(PropertyName='numberofemployees',PropertyValues=['1'])",
         "nothing/lastname eq 'a'",
+        "numberofemployees eq 99999999999999999999",
+        "createdon eq 9999-12-31T23:59:59-12:00",
         "lastname",
     ],
 )

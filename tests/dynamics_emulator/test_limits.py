@@ -3,6 +3,7 @@
 import threading
 
 import pytest
+
 from dynamics_emulator.testing_client import Client
 
 

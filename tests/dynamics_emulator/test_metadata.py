@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+
 from dynamics_emulator.schema.source import default_schema
 from dynamics_emulator.testing_client import Client
 

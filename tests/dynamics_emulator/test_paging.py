@@ -5,10 +5,11 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
-from dynamics_emulator.testing import running_emulator
-from dynamics_emulator.testing_client import Client, connect
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from dynamics_emulator.testing import running_emulator
+from dynamics_emulator.testing_client import Client, connect
 
 NAMES = ["ada", "Ada", "ADA", None, "bob & <co>", 'q"uote', "100%", "ж", "日本", "", "z+plus", "a=b&c"]
 

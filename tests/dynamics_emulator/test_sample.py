@@ -5,6 +5,7 @@ import unicodedata
 from pathlib import Path
 
 import pytest
+
 from dynamics_emulator.sample.seeding import make_draft, seed_organisation
 from dynamics_emulator.schema.model import TEXT_TYPES
 from dynamics_emulator.schema.source import default_schema

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import requests
+
 from dynamics_emulator.identity import CLIENT_ID, TENANT_ID
 
 LAST_LINE = "These credentials"

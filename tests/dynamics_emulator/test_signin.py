@@ -9,6 +9,7 @@ import pytest
 import requests
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
+
 from dynamics_emulator.identity import CLIENT_ID, EXPIRED_CLIENT_ID, STRANGER_CLIENT_ID
 from dynamics_emulator.signin.certificates import make_client_identity
 from dynamics_emulator.signin.entra import Registration
@@ -99,6 +100,7 @@ def test_request_without_a_token_is_401(emulator: RunningEmulator, session: requ
 
     assert answer.status_code == 401
     assert "WWW-Authenticate" in answer.headers
+    assert answer.content == b""
 
 
 def test_token_of_another_service_is_401(client: Client) -> None:

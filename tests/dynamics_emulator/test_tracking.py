@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from dynamics_emulator.testing import running_emulator
-from dynamics_emulator.testing_client import Client, connect
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from dynamics_emulator.testing import running_emulator
+from dynamics_emulator.testing_client import Client, connect
 
 TRACKED = "odata.track-changes"
 

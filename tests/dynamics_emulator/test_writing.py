@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+
 from dynamics_emulator.testing_client import Client
 
 FIRST = "leads(00000000-0000-4000-8000-000000000001)"

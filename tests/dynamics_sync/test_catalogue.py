@@ -6,6 +6,9 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
 from dynamics_sync.catalogue import (
     DEFAULT_FOLDER,
     RESERVED_COLUMNS,
@@ -18,8 +21,6 @@ from dynamics_sync.catalogue import (
     load_entity,
 )
 from dynamics_sync.errors import CatalogueError
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 GOOD = """\
 entity: visit
@@ -168,7 +169,9 @@ def test_every_type_has_columns() -> None:
         ("title: [a]", "title: Visits", "visit.yaml:3: `title`: "),
         ("entity: Visit", "entity: visit", "visit.yaml:1: `entity`: use lower-case letters"),
         ("entity: 2visit", "entity: visit", "visit.yaml:1: `entity`: use lower-case letters"),
-        (f"entity: {'v' * 51}", "entity: visit", "visit.yaml:1: `entity`: use at most 50 characters"),
+        ("table: order", "table: visit", "visit.yaml:2: `table`: order is a reserved word in SQL"),
+        ("column: user", "column: visit_id", "visit.yaml:4: `key.column`: user is a reserved word in SQL"),
+        ("column: group", "column: fee", "the column name group is a reserved word in SQL"),
         (f"table: {'v' * 51}", "table: visit", "visit.yaml:2: `table`: use at most 50 characters"),
         (f"column: {'v' * 51}", "column: fee", "visit.yaml:8: `fields.acme_fee.column`: use at most 50 characters"),
         ("  acme_Fee:", "  acme_fee:", "visit.yaml:"),
@@ -237,6 +240,13 @@ def test_a_mistake_is_told_with_its_line(refusal: Refusal, wrong: str, right: st
     assert message.startswith("DS-101 visit.yaml:")
     assert expected in message
     assert message.endswith("Correct the file; its DAG appears with the next parse.")
+
+
+def test_logical_names_may_be_as_long_as_dynamics_lets_them(tmp_path: Path) -> None:
+    long = "acme_" + "v" * 95
+    path = tmp_path / "visit.yaml"
+    path.write_text(GOOD.replace("entity: visit", f"entity: {long}").replace("acme_fee", long))
+    assert load_entity(path).columns[1].field == load_entity(path).entity == long
 
 
 @pytest.mark.parametrize("word", ["entity", "table", "title", "key", "fields"])

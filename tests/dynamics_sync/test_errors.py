@@ -4,6 +4,7 @@ import inspect
 import re
 
 import pytest
+
 from dynamics_sync import errors
 from dynamics_sync.errors import (
     ROW_PROBLEMS,

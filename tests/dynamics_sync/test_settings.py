@@ -1,10 +1,11 @@
 """The Variable `dynamics_sync`: empty is valid, a wrong word names the nearest."""
 
 import pytest
-from dynamics_sync.errors import SettingsError
-from dynamics_sync.settings import Settings, parse_settings
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from dynamics_sync.errors import SettingsError
+from dynamics_sync.settings import Settings, parse_settings
 
 
 @pytest.mark.parametrize("text", [None, "", "{}"])

@@ -10,10 +10,11 @@ import pyarrow as pa
 import pytest
 from airflow.sdk import ObjectStoragePath
 from airflow.sdk.io import attach
+from fsspec.implementations.memory import MemoryFileSystem
+
 from dynamics_sync.errors import StagingGone
 from dynamics_sync.forward.begin import new_run
 from dynamics_sync.staging import StagingFolder, StagingPath, remove_old_runs, remove_tree
-from fsspec.implementations.memory import MemoryFileSystem
 
 TABLE = pa.table(
     {

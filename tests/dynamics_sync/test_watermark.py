@@ -3,10 +3,11 @@
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from dynamics_sync.errors import StopRun, WatermarkError
-from dynamics_sync.watermark import Watermark, WatermarkStore, format_instant, variable_name
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from dynamics_sync.errors import StopRun, WatermarkError
+from dynamics_sync.watermark import Watermark, WatermarkStore, format_instant, variable_name
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ZONES = st.integers(-14, 14).map(lambda hours: timezone(timedelta(hours=hours)))

@@ -4,6 +4,7 @@ import json
 
 import pytest
 import requests
+
 from dynamics_emulator.testing import running_emulator
 from dynamics_hook import BearerForHost, ConnectionExtras, DynamicsHook, read_extras
 from dynamics_sync import errors

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import requests
 import sqlalchemy as sa
+
 from dynamics_emulator.testing import running_emulator
 from dynamics_sync.catalogue import Entity, load_catalogue
 from dynamics_sync.dataverse.auth import Credentials

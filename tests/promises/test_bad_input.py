@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+
 from dynamics_sync import errors
 from dynamics_sync.errors import SyncError
 

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+
 from dynamics_sync import errors
 from dynamics_sync.catalogue import Entity
 
@@ -242,3 +243,14 @@ def test_new_field_of_the_catalogue_is_filled_by_a_full_run(sync: Any, one_field
     assert (run["read_rows"], run["updated"]) == (1, 1)
     rows = sync.sql("select lead_key_id, text, first from lead_sample")
     assert [(str(row["lead_key_id"]), row["text"], row["first"]) for row in rows] == [(lead, "Lee", "Ann")]
+
+
+def test_slice_that_was_never_loaded_keeps_the_watermark(sync: Any) -> None:
+    """In the grid, somebody can mark a failed load as successful; the run must not believe it."""
+    sync.create("leads", lastname="Lee")
+    entity, trigger = sync.entity("lead"), sync.trigger()
+    run_key, references = sync.begin(entity, trigger)
+    assert len(references) == 1
+    with pytest.raises(errors.CountsDoNotAddUp, match="0 of 1 slices"):
+        sync.finish(entity, trigger, run_key)
+    assert sync.watermark("lead") is None

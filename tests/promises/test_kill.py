@@ -15,6 +15,7 @@ from typing import IO, Any
 
 import pytest
 import sqlalchemy as sa
+
 from dynamics_sync.forward import tasks
 from dynamics_sync.store.database import MarketingDatabase
 

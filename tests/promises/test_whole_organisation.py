@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+
 from dynamics_demo.comparison import compare_entity
 from dynamics_demo.dynamics import DynamicsApi
 from dynamics_demo.entities import read_entities

@@ -24,7 +24,7 @@ def after_create(organisation: Organisation, table: Table, caller: Caller, row_i
         return
     other_id = str(uuid.UUID(int=organisation.random.getrandbits(128), version=4))
     mirrored = {_mirrored(name): value for name, value in row.items() if name.startswith(("record1", "record2"))}
-    kept = {name: row[name] for name in ("name", "description", "ownerid", "ownerid__type") if name in row}
+    kept: Values = {name: row[name] for name in ("name", "description", "ownerid", "ownerid__type") if name in row}
     create_row(
         organisation,
         table,

@@ -141,7 +141,18 @@ def fetch_rows(organisation: Organisation, read: Read, row_sql: str, position: P
     )
     found = organisation.database.connection.execute(query, scope.parameters.values).fetchall()
     following = _following(found[size - 1][1:], position) if len(found) > size else None
-    return Rows([row[0] for row in found[:size]], following)
+    again = _row_before(organisation, read, row_sql, position)
+    return Rows([*again, *(row[0] for row in found[:size])], following)
+
+
+def _row_before(organisation: Organisation, read: Read, row_sql: str, position: Position | None) -> list[str]:
+    """The last row of the page before, when a fault repeats it on this one."""
+    if position is None or not organisation.faults.strikes(Fault.DUPLICATE_ROW, read.request.url):
+        return []
+    parameters = read.scope.parameters
+    same = [f"{term.sql} IS {parameters.add(value)}" for term, value in zip(read.terms, position.after, strict=True)]
+    query = f"SELECT {row_sql} FROM {read.scope.source} WHERE {' AND '.join(same)}"
+    return [row[0] for row in organisation.database.connection.execute(query, parameters.values)]
 
 
 def _following(after: tuple[SqlValue, ...], position: Position | None) -> Position:
@@ -197,8 +208,6 @@ def bend(
     if faults.strikes(Fault.EMPTY_ANSWER, request.url):
         return [], None
     texts, following = rows.texts, rows.following
-    if position and texts and faults.strikes(Fault.DUPLICATE_ROW, request.url):
-        texts = [texts[-1], *texts]
     if following is None:
         return texts, None
     if faults.strikes(Fault.REPEAT_PAGE, request.url):

@@ -107,11 +107,13 @@ def json_response(content: object, status: int = 200) -> ApiResponse:
 
 def raw_json(text: str, status: int = 200) -> ApiResponse:
     """An answer whose JSON text is ready."""
-    return ApiResponse(status, {"Content-Type": JSON_TYPE}, text.encode())
+    return ApiResponse(status, {"Content-Type": JSON_TYPE}, text.encode(errors="replace"))
 
 
 def error_response(error: DataverseError, *, annotated: bool) -> ApiResponse:
-    """The envelope of an error, with details when annotations were asked for."""
+    """The envelope of an error, with details when annotations were asked for; an error without a code has no body."""
+    if not error.code:
+        return ApiResponse(error.status, error.headers)
     content: dict[str, object] = {"code": error.code, "message": error.message}
     if annotated:
         link = (

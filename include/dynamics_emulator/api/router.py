@@ -1,5 +1,6 @@
 """Leads a request to the code that answers it."""
 
+import sqlite3
 from collections.abc import Callable
 
 from dynamics_emulator.api import associations, functions, records
@@ -9,7 +10,7 @@ from dynamics_emulator.api.csdl import metadata_document
 from dynamics_emulator.api.deltas import count_changes, is_tracked, read_tracked
 from dynamics_emulator.api.messages import ApiRequest, ApiResponse, error_response
 from dynamics_emulator.api.metadata import METADATA_SETS, answer_metadata
-from dynamics_emulator.errors import DataverseError, method_not_allowed, unknown_segment
+from dynamics_emulator.errors import DataverseError, method_not_allowed, too_many_conditions, unknown_segment
 from dynamics_emulator.odata.paths import Segment, guid_key, named_keys, parse_path
 from dynamics_emulator.organisation import Organisation
 from dynamics_emulator.schema.model import Table
@@ -28,6 +29,11 @@ def answer(organisation: Organisation, request: ApiRequest) -> ApiResponse:
         return _route(organisation, request)
     except DataverseError as error:
         return error_response(error, annotated=_wants_details(request))
+    except (RecursionError, sqlite3.OperationalError) as problem:
+        # Expressions that are nested too deeply for the parser, or for SQLite; anything else is a fault of ours.
+        if isinstance(problem, sqlite3.OperationalError) and "overflow" not in str(problem):
+            raise
+        return error_response(too_many_conditions(), annotated=_wants_details(request))
 
 
 def _wants_details(request: ApiRequest) -> bool:

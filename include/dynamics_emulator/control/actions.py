@@ -1,17 +1,19 @@
 """What a test or a demo may do to a running organisation behind the back of its Web API."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from dynamics_emulator.api.writing import overwrite, stored_row
+from dynamics_emulator.api.writing import overwrite, remove, stored_row
 from dynamics_emulator.control.faults import ActiveFault
 from dynamics_emulator.odata.tracking import expire_tokens
 from dynamics_emulator.organisation import Organisation
 from dynamics_emulator.schema.changes import apply_change
+from dynamics_emulator.schema.model import ColumnType
 from dynamics_emulator.settings import Settings
+from dynamics_emulator.storage.bulk import insert_rows
 from dynamics_emulator.storage.database import SqlValue
 from dynamics_emulator.storage.layout import quote
 
@@ -117,6 +119,25 @@ class Control:
             if unknown:
                 raise KeyError(*sorted(unknown))
             overwrite(organisation, found, row_id, dict(values))
+
+    def insert_rows(self, table: str, rows: Sequence[Mapping[str, SqlValue]]) -> None:
+        """Insert many stored rows at once, past every rule of the API; each needs its key and whatever else is to be set.
+
+        Booleans that a row leaves out become 0. Raises KeyError for an unknown table.
+        """
+        organisation = self._organisation
+        found = organisation.schema.table(table)
+        booleans = {column.name: 0 for column in found.columns.values() if column.type is ColumnType.BOOLEAN}
+        with organisation.database.transaction():
+            insert_rows(organisation.database, found, [{**booleans, **row} for row in rows])
+
+    def delete_rows(self, table: str, row_ids: Sequence[str]) -> None:
+        """Delete rows and log them for change tracking; rows that point at them stay as they are."""
+        organisation = self._organisation
+        found = organisation.schema.table(table)
+        with organisation.database.transaction():
+            for row_id in row_ids:
+                remove(organisation, found, row_id)
 
     def _change(self, change: dict[str, Any]) -> None:
         organisation = self._organisation

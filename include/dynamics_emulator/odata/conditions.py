@@ -6,7 +6,7 @@ from typing import Any
 
 from odata_query import ast
 
-from dynamics_emulator.errors import DataverseError, bad_query, unknown_property
+from dynamics_emulator.errors import DataverseError, bad_query, too_many_conditions, unknown_property
 from dynamics_emulator.odata import query_functions
 from dynamics_emulator.odata.expression import parse_filter
 from dynamics_emulator.odata.literals import guid_text, moment_text
@@ -14,6 +14,7 @@ from dynamics_emulator.odata.scope import Operand, Scope, sort_expression
 from dynamics_emulator.schema.model import TEXT_TYPES, Column, ColumnType
 from dynamics_emulator.storage.database import SqlValue
 
+_CONDITION_LIMIT = 500
 _OPERATORS = {
     ast.Eq: "=",
     ast.NotEq: "<>",
@@ -36,7 +37,7 @@ def compile_node(node: Any, scope: Scope) -> str:
     match node:
         case ast.BoolOp():
             word = "AND" if isinstance(node.op, ast.And) else "OR"
-            return f"({compile_node(node.left, scope)} {word} {compile_node(node.right, scope)})"
+            return "(" + f" {word} ".join(compile_node(part, scope) for part in _chain(node)) + ")"
         case ast.UnaryOp(op=ast.Not()):
             return f"(NOT {compile_node(node.operand, scope)})"
         case ast.Compare():
@@ -48,6 +49,19 @@ def compile_node(node: Any, scope: Scope) -> str:
         case _:
             message = f"The query node {type(node).__name__} is not supported."
             raise bad_query(message)
+
+
+def _chain(node: Any) -> list[Any]:
+    """The parts of ``a or b or c``: side by side, for SQLite cannot parse hundreds of nested parentheses."""
+    parts: list[Any] = []
+    left = node
+    while isinstance(left, ast.BoolOp) and left.op == node.op:
+        parts.append(left.right)
+        left = left.left
+    parts.append(left)
+    if len(parts) > _CONDITION_LIMIT:
+        raise too_many_conditions()
+    return parts[::-1]
 
 
 def _compare(node: Any, scope: Scope) -> str:
@@ -133,6 +147,13 @@ def stored_value(column: Column, node: Any) -> SqlValue:
             return text_value(column, node.val)
         except (ValueError, OverflowError) as problem:
             raise _incompatible(column, node) from problem
+    try:
+        return _typed_value(column, node)
+    except OverflowError as problem:
+        raise _incompatible(column, node) from problem
+
+
+def _typed_value(column: Column, node: Any) -> SqlValue:
     value = node.py_val
     match column.type:
         case ColumnType.BOOLEAN if isinstance(value, bool):
@@ -144,9 +165,16 @@ def stored_value(column: Column, node: Any) -> SqlValue:
         ):
             return guid_text(node.val)
         case kind if kind in _NUMBERS and isinstance(node, ast.Integer | ast.Float):
-            return float(value) if kind in _FRACTIONS else value
+            return float(value) if kind in _FRACTIONS else _storable(value)
         case _:
             raise _incompatible(column, node)
+
+
+def _storable(value: float) -> float:
+    if abs(value) >= 2**63:
+        message = "the number does not fit into 64 bits"
+        raise OverflowError(message)
+    return value
 
 
 _FRACTIONS = frozenset({ColumnType.DOUBLE, ColumnType.DECIMAL, ColumnType.MONEY})

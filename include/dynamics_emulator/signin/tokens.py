@@ -54,6 +54,6 @@ class TokenDesk:
 
 
 def unauthorized() -> DataverseError:
-    """The answer to a request without a usable token."""
+    """The answer to a request without a usable token: it has no body, only a challenge."""
     header = {"WWW-Authenticate": 'Bearer error="invalid_token", error_description="The token is not valid."'}
-    return DataverseError(401, "0x80040220", "Authentication failed: the bearer token is missing or not valid.", header)
+    return DataverseError(401, "", "", header)

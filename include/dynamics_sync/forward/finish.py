@@ -9,7 +9,7 @@ from dynamics_sync.settings import Settings
 from dynamics_sync.staging import StagingFolder
 from dynamics_sync.store.database import MarketingDatabase
 from dynamics_sync.store.deletions import Breaker, mark_absent, mark_deleted
-from dynamics_sync.store.runs import Counts, finish_run
+from dynamics_sync.store.runs import Counts, check_slices, finish_run
 from dynamics_sync.watermark import WatermarkStore
 
 
@@ -32,6 +32,7 @@ def finish_slices(
         at_least=settings.deletion_breaker_at_least,
         open=manifest.allow_deletions,
     )
+    check_slices(database, manifest.run, len(manifest.slices))
     deleted = 0
     if manifest.sweep:
         deleted = mark_absent(database, entity, manifest.run, folder.read_table(KEYS_FILE), breaker)

@@ -109,6 +109,16 @@ def finish_run(db: MarketingDatabase, run: RunIdentity, deleted: int) -> Counts:
     return counts
 
 
+def check_slices(db: MarketingDatabase, run: RunIdentity, expected: int) -> None:
+    """Raise CountsDoNotAddUp unless so many slices were loaded: a task may have been marked as successful by hand."""
+    query = sa.select(sa.func.count()).where(SYNC_SLICE.c.run_key == run.run_key)
+    with db.reading() as connection:
+        loaded = connection.execute(query).scalar_one()
+    if loaded != expected:
+        message = f"{run.entity}: {loaded} of {expected} slices were loaded"
+        raise CountsDoNotAddUp(message, not_done="Nothing was marked as deleted, and the run was not ended")
+
+
 def run_state(db: MarketingDatabase, run: RunIdentity) -> str | None:
     """Return running, success or failed; None if this attempt at the run was never begun."""
     ensure_sync_tables(db)

@@ -19,6 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+
 from dynamics_sync.dataverse.client import DataverseClient
 from dynamics_sync.dataverse.session import open_session
 

@@ -11,6 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
+
 from dynamics_sync import errors
 from dynamics_sync.dataverse.auth import Credentials, MsalTokenProvider
 from dynamics_sync.dataverse.session import open_session

@@ -3,10 +3,11 @@
 import json
 
 import pytest
+from requests.structures import CaseInsensitiveDict
+
 from dynamics_sync import errors
 from dynamics_sync.dataverse.batch import build_batch, parse_batch
 from dynamics_sync.dataverse.client import Answer, Request
-from requests.structures import CaseInsensitiveDict
 
 CALLS = [Request("leads(1)"), Request("leads(2)")]
 

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 import requests
+
 from dynamics_sync import errors
 from dynamics_sync.dataverse.client import DataverseClient, Request
 from dynamics_sync.dataverse.hosts import origin_of

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
+
 from dynamics_emulator.testing import RunningEmulator, running_emulator
 from dynamics_sync import errors
 from dynamics_sync.dataverse.auth import Credentials

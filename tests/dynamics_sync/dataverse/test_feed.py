@@ -4,6 +4,7 @@ import json
 from urllib.parse import unquote
 
 import pytest
+
 from dynamics_sync import errors
 from dynamics_sync.dataverse.feed import FeedPage, read_keys, read_tracked
 from dynamics_sync.dataverse.metadata import ColumnMetadata, TableMetadata

@@ -4,6 +4,7 @@ import json
 import re
 
 import pytest
+
 from dynamics_sync import errors
 from dynamics_sync.dataverse.metadata import ColumnMetadata, read_table
 

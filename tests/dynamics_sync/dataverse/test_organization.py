@@ -3,6 +3,7 @@
 from urllib.parse import unquote
 
 import pytest
+
 from dynamics_sync import errors
 from dynamics_sync.dataverse.organization import Caller, Organization, read_organization, total_record_count, who_am_i
 

@@ -3,12 +3,13 @@
 import json
 
 import pytest
-from dynamics_sync import errors
-from dynamics_sync.dataverse.client import Answer, Request
-from dynamics_sync.dataverse.paging import read_pages, split_page
 from hypothesis import given
 from hypothesis import strategies as st
 from requests.structures import CaseInsensitiveDict
+
+from dynamics_sync import errors
+from dynamics_sync.dataverse.client import Answer, Request
+from dynamics_sync.dataverse.paging import read_pages, split_page
 
 ROOT = "https://acme.crm4.dynamics.com/api/data/v9.2/"
 FIRST = Request("leads?$select=lastname", prefer=("odata.maxpagesize=2",), headers={"X-Kept": "1"})

@@ -6,6 +6,9 @@ from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from dynamics_sync import errors
 from dynamics_sync.dataverse.query import (
     GET_URL_LIMIT,
@@ -17,8 +20,6 @@ from dynamics_sync.dataverse.query import (
     in_filter,
     select_path,
 )
-from hypothesis import given
-from hypothesis import strategies as st
 
 BASE = "https://a-long-organisation-name.crm4.dynamics.com/api/data/v9.2/"
 NAMES = st.from_regex(r"[a-z][a-z0-9_]{0,40}", fullmatch=True)

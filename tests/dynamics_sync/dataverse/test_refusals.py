@@ -5,13 +5,14 @@ from email.utils import formatdate
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from requests.structures import CaseInsensitiveDict
+
 from dynamics_sync import errors
 from dynamics_sync.dataverse.codes import CODES, STATUSES
 from dynamics_sync.dataverse.refusals import normal_code, raise_for, refusal_of, retry_after
 from dynamics_sync.dataverse.wire import Answer, Request
-from hypothesis import given
-from hypothesis import strategies as st
-from requests.structures import CaseInsensitiveDict
 
 LISTED = json.loads((Path(__file__).parent / "error_codes.json").read_text())
 RECORD = "leads(3b9f1c77-51a4-4e0e-8a7b-0c2d4e6f8a10)"

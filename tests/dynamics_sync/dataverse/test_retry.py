@@ -8,10 +8,11 @@ from email.utils import formatdate
 import pytest
 import requests
 import urllib3
-from dynamics_sync import errors
-from dynamics_sync.dataverse.client import Request
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from dynamics_sync import errors
+from dynamics_sync.dataverse.client import Request
 
 CREATE = Request("leads", method="POST", body=b"{}")
 UPDATE = Request("leads(1)", method="PATCH", body=b"{}")

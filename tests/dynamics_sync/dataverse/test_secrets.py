@@ -6,6 +6,7 @@ import traceback
 
 import pytest
 import requests
+
 from dynamics_sync import errors
 from dynamics_sync.dataverse.auth import Credentials
 from dynamics_sync.dataverse.client import DataverseClient, Request, open_client

@@ -1,6 +1,7 @@
 """Real TLS: which certificates are trusted, whatever the environment says."""
 
 import pytest
+
 from dynamics_sync import errors
 from dynamics_sync.dataverse.client import DataverseClient, Request
 from dynamics_sync.dataverse.session import open_session

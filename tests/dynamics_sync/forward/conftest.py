@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
+
 from dynamics_sync.catalogue import Entity
 from dynamics_sync.dataverse.metadata import ColumnMetadata, TableMetadata
 from dynamics_sync.forward.fields import ReadPlan, plan_reading

@@ -8,11 +8,12 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from dynamics_sync.errors import IncompleteAnswer, UnexpectedAnswer
 from dynamics_sync.forward.decode import decode_page
 from dynamics_sync.forward.fields import FORMATTED_VALUE, LOOKUP_TYPE, ReadPlan
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 Page = Callable[[list[Any]], bytes]
 

@@ -12,6 +12,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import pyarrow as pa
 import pytest
 import requests
+from requests.structures import CaseInsensitiveDict
+
 from dynamics_sync.dataverse.client import DataverseClient
 from dynamics_sync.errors import IncompleteAnswer, UnexpectedAnswer
 from dynamics_sync.forward.extract import extract_slice, page_names
@@ -21,7 +23,6 @@ from dynamics_sync.forward.request import Mode
 from dynamics_sync.forward.slices import Slice, SliceKind
 from dynamics_sync.staging import StagingFolder
 from dynamics_sync.store.runs import RunIdentity
-from requests.structures import CaseInsensitiveDict
 
 ROWS = 23
 PAGE_SIZE = 5

@@ -6,11 +6,12 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from dynamics_sync.catalogue import FieldType
 from dynamics_sync.errors import ColumnMissing, ColumnRetyped
 from dynamics_sync.forward.fields import FORMATTED_VALUE, LOOKUP_TYPE, FieldPlan, ReadPlan, Wire, plan_reading
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 Make = Callable[..., Any]
 

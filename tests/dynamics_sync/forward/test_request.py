@@ -4,10 +4,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from dynamics_sync.errors import RunParameterError
-from dynamics_sync.forward.request import Mode, RunRequest, request_for_backfill, request_from_params
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from dynamics_sync.errors import RunParameterError
+from dynamics_sync.forward.request import Mode, RunRequest, request_for_backfill, request_from_params
 
 MARCH, APRIL = datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 4, 1, tzinfo=UTC)
 ONE, TWO = "aaaaaaaa-0000-0000-0000-000000000001", "aaaaaaaa-0000-0000-0000-000000000002"

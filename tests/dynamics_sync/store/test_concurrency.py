@@ -12,6 +12,7 @@ from pathlib import Path
 from threading import Barrier
 
 import pytest
+
 from dynamics_sync.errors import MarketingDatabaseBusy
 from dynamics_sync.store.database import MarketingDatabase, take_lock
 from dynamics_sync.store.environments import IDENTITY_FIELDS, check_environment

@@ -5,6 +5,7 @@ import traceback
 
 import pytest
 import sqlalchemy as sa
+
 from dynamics_sync.errors import MarketingConnectionError, MarketingDatabaseBusy, MarketingDatabaseRefused
 from dynamics_sync.store.database import MarketingDatabase
 from dynamics_sync.store.sync_tables import SYNC_RUN, ensure_sync_tables

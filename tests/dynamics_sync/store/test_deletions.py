@@ -2,6 +2,7 @@
 
 import pyarrow as pa
 import pytest
+
 from dynamics_sync.errors import DeletionBreaker
 from dynamics_sync.store.deletions import Breaker, mark_absent, mark_deleted
 from dynamics_sync.store.difference import keys_to_fetch

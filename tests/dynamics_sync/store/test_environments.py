@@ -2,6 +2,7 @@
 
 import pytest
 import sqlalchemy as sa
+
 from dynamics_sync.errors import EnvironmentChanged
 from dynamics_sync.store.environments import IDENTITY_FIELDS, check_environment
 from dynamics_sync.store.sync_tables import SYNC_ENVIRONMENT

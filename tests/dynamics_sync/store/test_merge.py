@@ -2,6 +2,7 @@
 
 import pyarrow as pa
 import pytest
+
 from dynamics_sync.errors import CountsDoNotAddUp
 from dynamics_sync.store.deletions import Breaker, mark_deleted
 from dynamics_sync.store.merge import load_slice

@@ -4,12 +4,13 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 import sqlalchemy as sa
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
 from dynamics_sync.store.deletions import Breaker, mark_absent, mark_deleted
 from dynamics_sync.store.difference import keys_to_fetch
 from dynamics_sync.store.runs import Counts, finish_run
 from dynamics_sync.store.schema import entity_table
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 OPEN = Breaker(0, 0, open=True)
 

@@ -3,6 +3,7 @@
 import pyarrow as pa
 import pytest
 import sqlalchemy as sa
+
 from dynamics_sync.store import quarantine
 from dynamics_sync.store.deletions import Breaker, mark_absent, mark_deleted
 from dynamics_sync.store.merge import RejectedRow

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import sqlalchemy as sa
+
 from dynamics_sync.errors import CountsDoNotAddUp, DeletionBreaker
 from dynamics_sync.store.runs import Counts, RunIdentity, begin_run, fail_run, finish_run, run_state
 from dynamics_sync.store.sync_tables import SYNC_RUN, SYNC_SLICE

@@ -5,6 +5,7 @@ from decimal import Decimal
 
 import pytest
 import sqlalchemy as sa
+
 from dynamics_sync.errors import ColumnConflict
 from dynamics_sync.store.schema import ensure_tables, entity_table, rows_schema
 from dynamics_sync.store.views import VIEW, ensure_views

@@ -3,6 +3,7 @@
 import pyarrow as pa
 import pytest
 import sqlalchemy as sa
+
 from dynamics_sync.store.deletions import Breaker, mark_deleted
 from dynamics_sync.store.schema import ensure_tables
 from dynamics_sync.store.views import VIEW, ensure_views

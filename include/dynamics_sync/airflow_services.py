@@ -1,7 +1,9 @@
 """What the tasks get from Airflow: Variables, connections and staging. Imported by tasks only, never while parsing."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -34,8 +36,17 @@ def read_settings() -> Settings:
 
 
 def staging_root(settings: Settings) -> ObjectStoragePath:
-    """Return the folder under which all runs are staged."""
-    return ObjectStoragePath(settings.staging)
+    """Return the folder under which all runs are staged; a local one is made for its owner only."""
+    root = ObjectStoragePath(settings.staging or f"file://{_airflow_home()}/dynamics_staging")
+    if root.protocol == "file":
+        # Staged rows are personal data, and a folder in a shared place would be open to every user of the machine.
+        Path(root.path).mkdir(mode=0o700, parents=True, exist_ok=True)
+    return root
+
+
+def _airflow_home() -> Path:
+    """Airflow's own rule; its SDK has no public name for the folder."""
+    return Path(os.environ.get("AIRFLOW_HOME", "~/airflow")).expanduser().resolve()
 
 
 def open_services() -> Services:

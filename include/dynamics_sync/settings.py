@@ -19,7 +19,8 @@ class Settings(BaseModel):
     dynamics_conn_id: str = "dynamics_default"
     marketing_conn_id: str = "marketing_db"
     #: Where rows travel between tasks: a folder or an object store (`s3://…`, `abfs://…`) that all workers reach.
-    staging: str = "file:///tmp/dynamics_sync"
+    #: Empty: the folder `dynamics_staging` in AIRFLOW_HOME.
+    staging: str = ""
     #: Staging of failed runs is removed by dynamics_operations after so many days; it holds personal data.
     staging_days: Annotated[int, Field(ge=1, le=365)] = 7
     #: Rows a page; Dataverse gives 5,000 at most.

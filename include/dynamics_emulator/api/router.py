@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from dynamics_emulator.api import associations, functions, records
 from dynamics_emulator.api.batch import answer_batch
+from dynamics_emulator.api.bulk import answer_bulk
 from dynamics_emulator.api.collections import count_collection, new_scope, read_collection
 from dynamics_emulator.api.csdl import metadata_document
 from dynamics_emulator.api.deltas import count_changes, is_tracked, read_tracked
@@ -13,6 +14,7 @@ from dynamics_emulator.api.metadata import METADATA_SETS, answer_metadata
 from dynamics_emulator.errors import DataverseError, method_not_allowed, too_many_conditions, unknown_segment
 from dynamics_emulator.odata.paths import Segment, guid_key, named_keys, parse_path
 from dynamics_emulator.organisation import Organisation
+from dynamics_emulator.schema.described import CRM
 from dynamics_emulator.schema.model import Table
 
 _FUNCTIONS: dict[str, Callable[[Organisation, ApiRequest], ApiResponse]] = {
@@ -74,6 +76,8 @@ def _row_id(table: Table, key: str) -> str:
 def _on_set(organisation: Organisation, request: ApiRequest, table: Table, rest: list[Segment]) -> ApiResponse:
     if not rest and request.method == "POST":
         return records.create_record(organisation, request, table)
+    if rest and rest[0].name.startswith(f"{CRM}."):
+        return answer_bulk(organisation, request, table, rest[0].name)
     if request.method != "GET":
         raise method_not_allowed(request.method)
     scope = new_scope(organisation, request, table)

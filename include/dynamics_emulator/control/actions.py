@@ -121,9 +121,10 @@ class Control:
             overwrite(organisation, found, row_id, dict(values))
 
     def insert_rows(self, table: str, rows: Sequence[Mapping[str, SqlValue]]) -> None:
-        """Insert many stored rows at once, past every rule of the API; each needs its key and whatever else is to be set.
+        """Insert many stored rows at once, past every rule of the API.
 
-        Booleans that a row leaves out become 0. Raises KeyError for an unknown table.
+        Each row needs its key and whatever else is to be set; booleans that it leaves out become 0.
+        Raises KeyError for an unknown table.
         """
         organisation = self._organisation
         found = organisation.schema.table(table)

@@ -41,8 +41,8 @@ up: $(STAMP) ## Start the same installation without the demonstration
 	@$(BIN)/python -m dynamics_demo up --marketing $(MARKETING)
 
 .PHONY: stop
-stop: $(STAMP) ## End what demo or up started; the data stays in .local
-	@$(BIN)/python -m dynamics_demo stop
+stop: ## End what demo or up started; the data stays in .local
+	@if test -d .local; then $(BIN)/python -m dynamics_demo stop; else echo "Nothing was running."; fi
 
 .PHONY: test
 test: $(STAMP) ## Run all tests (ARGS='-k name' to choose)
@@ -76,5 +76,5 @@ emulator: $(STAMP) ## Run the local Dynamics alone, in the foreground (PORT=8443
 
 .PHONY: clean
 clean: ## End what runs, and remove its data and all caches; .venv stays
-	@if test -x $(BIN)/python; then $(BIN)/python -m dynamics_demo stop; fi
+	@if test -d .local; then $(BIN)/python -m dynamics_demo stop; fi
 	@rm -rf .local .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

@@ -37,6 +37,10 @@ class AirflowApi:
         self._session = requests.Session()
         self._session.trust_env = False
 
+    def close(self) -> None:
+        """Close the connections that are kept open."""
+        self._session.close()
+
     def call(
         self, method: str, path: str, *, accept: frozenset[int] = frozenset(), **options: Any
     ) -> requests.Response:

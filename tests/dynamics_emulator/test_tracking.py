@@ -1,6 +1,7 @@
 """Change tracking: what is told, what is refused, and that the changes replayed are the table."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -87,6 +88,31 @@ def test_rows_written_between_two_pages_come_with_the_next_delta(client: Client)
     client.create("leads", lastname="new")
 
     link = _follow(client, first["@odata.nextLink"], held, TRACKED)
+    _follow(client, link, held, None)
+
+    assert held == {row["leadid"]: row["lastname"] for row in client.emulator.database.rows("lead")}
+
+
+def test_nothing_is_lost_while_several_clients_write(client: Client) -> None:
+    def write(worker: int) -> None:
+        writer = connect(client.emulator)
+        for number in range(12):
+            identifier = f"leads(00000000-0000-4000-8000-{worker:08d}{number % 5:04d})"
+            if number % 4 == 3:
+                writer.call("DELETE", identifier)
+            else:
+                writer.call("PATCH", identifier, json={"lastname": f"{worker} {number}"})
+        writer.session.close()
+
+    held: dict[str, str] = {}
+    with ThreadPoolExecutor(4) as pool:
+        running = [pool.submit(write, worker) for worker in range(4)]
+        link = _follow(client, "leads?$select=lastname", held, f"{TRACKED},odata.maxpagesize=3")
+        while not all(future.done() for future in running):
+            link = _follow(client, link, held, "odata.maxpagesize=2")
+    for future in running:
+        future.result()
+
     _follow(client, link, held, None)
 
     assert held == {row["leadid"]: row["lastname"] for row in client.emulator.database.rows("lead")}

@@ -1,0 +1,194 @@
+"""One installation for all tests of Airflow: a local Dynamics, PostgreSQL and `airflow standalone`, in a folder of its own."""
+
+import json
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psutil
+import pytest
+import requests
+
+from dynamics_demo.airflow_api import AirflowApi
+from dynamics_demo.comparison import Comparison, compare_entity
+from dynamics_demo.dynamics import DynamicsApi
+from dynamics_demo.entities import read_entities
+from dynamics_demo.installation import PREFERRED_PORTS, Installation, Marketing, airflow_environment, choose_ports, metadata_url
+from dynamics_demo.marketing import MarketingDatabase
+from dynamics_demo.processes import start_process
+from dynamics_demo.services import Services
+from dynamics_demo.start import start_installation
+
+ROOT = Path(__file__).parents[2]
+
+#: Seconds. Far more than an idle machine needs; a busy one may take it.
+PATIENCE = 180.0
+
+_ROWS = 1_500
+#: Small enough that the sample's leads and contacts make several slices, and a slice several pages.
+_CUTS = {"rows_per_slice": 150, "page_size": 60}
+
+_Answer = TypeVar("_Answer")
+
+
+def wait_for(question: Callable[[], _Answer], what: str, *, seconds: float = PATIENCE, every: float = 0.25) -> _Answer:
+    """Ask until the answer is true; AssertionError with the last answer after so many seconds."""
+    deadline = time.monotonic() + seconds
+    while not (answer := question()):
+        assert time.monotonic() < deadline, f"{what}: not within {seconds:.0f} s, the last answer was {answer!r}"
+        time.sleep(every)
+    return answer
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A running installation, as its people see it: Airflow's REST API, Dynamics' Web API, SQL."""
+
+    services: Services
+    airflow: AirflowApi
+    dynamics: DynamicsApi
+    connection: Mapping[str, str]
+    marketing: MarketingDatabase
+    metadata: str
+
+    def get(self, path: str, **parameters: Any) -> Any:
+        """Read from Airflow's REST API."""
+        return self.airflow.call("GET", path, params=parameters).json()
+
+    def trigger(self, dag_id: str, **conf: Any) -> str:
+        """Start a run with these parameters; returns its id."""
+        answer = self.airflow.call("POST", f"/dags/{dag_id}/dagRuns", json={"logical_date": None, "conf": conf})
+        return str(answer.json()["dag_run_id"])
+
+    def runs(self, dag_id: str, run_type: str) -> list[dict[str, Any]]:
+        """The runs of a DAG that came about in this way, the latest last."""
+        answer = self.get(f"/dags/{dag_id}/dagRuns", run_type=run_type, order_by="run_after")
+        return list(answer["dag_runs"])
+
+    def finished(self, dag_id: str, run_id: str) -> dict[str, Any]:
+        """Wait until a run has ended, and return it."""
+
+        def ended() -> dict[str, Any] | None:
+            run: dict[str, Any] = self.get(f"/dags/{dag_id}/dagRuns/{run_id}")
+            return run if run["state"] in {"success", "failed"} else None
+
+        run = wait_for(ended, f"the end of {run_id} of {dag_id}")
+        assert run is not None
+        return run
+
+    def succeeded(self, dag_id: str, run_id: str) -> dict[str, Any]:
+        """Wait until a run has ended well; if it has not, the failed tasks' logs are the message."""
+        run = self.finished(dag_id, run_id)
+        assert run["state"] == "success", self.logs(dag_id, run_id)
+        return run
+
+    def tasks(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        """The task instances of a run."""
+        return list(self.get(f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances", limit=500)["task_instances"])
+
+    def log(self, task: Mapping[str, Any], attempt: int) -> str:
+        """The log of one try of a task, as the UI shows it."""
+        place = f"/dags/{task['dag_id']}/dagRuns/{task['dag_run_id']}/taskInstances/{task['task_id']}/logs/{attempt}"
+        return json.dumps(self.get(place, map_index=task["map_index"], full_content=True), ensure_ascii=False)
+
+    def logs(self, dag_id: str, run_id: str) -> str:
+        """The logs of all tries of all tasks of a run."""
+        tasks = self.tasks(dag_id, run_id)
+        return "\n".join(self.log(task, attempt + 1) for task in tasks for attempt in range(task["try_number"]))
+
+    def xcoms(self, dag_id: str, run_id: str) -> str:
+        """All XComs of a run, keys and values."""
+        place = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances"
+        entries = self.get(f"{place}/~/xcomEntries", limit=500)["xcom_entries"]
+        values = [
+            self.get(f"{place}/{entry['task_id']}/xcomEntries/{entry['key']}", map_index=entry["map_index"])
+            for entry in entries
+        ]
+        return json.dumps(values, ensure_ascii=False)
+
+    def sync_run(self, entity: str, run_id: str) -> Mapping[str, Any]:
+        """What the table sync_run says of a run."""
+        (row,) = self.marketing.rows("SELECT * FROM sync_run WHERE entity = ? AND run_id = ?", [entity, run_id])
+        return row
+
+    def watermark_is_of_a_changes_run(self, entity: str) -> bool:
+        """Whether the watermark stands where a run of mode changes left it, and no other run."""
+        text = self.airflow.read_variable(f"dynamics_watermark_{entity}")
+        assert text is not None, f"{entity} has no watermark"
+        begun_at = datetime.fromisoformat(json.loads(text)["begun_at"])
+        rows = self.marketing.rows("SELECT begun_at FROM sync_run WHERE entity = ? AND mode = 'changes'", [entity])
+        return begun_at in {row["begun_at"].astimezone(UTC) for row in rows}
+
+    def compare(self, entity: str) -> Comparison:
+        """Compare all rows of an entity on both sides, field by field."""
+        entities = {each.name: each for each in read_entities(self.services.installation.catalogue)}
+        return compare_entity(entities[entity], self.dynamics, self.marketing)
+
+    def control(self, method: str, path: str, **body: Any) -> None:
+        """Do something to Dynamics behind the back of its Web API."""
+        requests.request(method, self.connection["control_url"] + path, json=body, timeout=30).raise_for_status()
+
+    def environment(self) -> dict[str, str]:
+        """The environment of a terminal in which `airflow` is this Airflow."""
+        return airflow_environment(self.services.installation, self.services.ports, self.metadata)
+
+    def worker(self, pid: int) -> psutil.Process:
+        """Return a process of this Airflow; AssertionError if it is somebody else's."""
+        record = self.services.records.read("airflow")
+        assert record is not None
+        process = psutil.Process(pid)
+        assert record.pid in {parent.pid for parent in process.parents()}, f"{pid} does not belong to this Airflow"
+        return process
+
+
+@pytest.fixture(scope="session")
+def site() -> Iterator[Site]:
+    """An installation that is up, its DAGs paused and its marketing database empty; ended in any case."""
+    # Not below pytest's own folder, which is closed to the user that PostgreSQL runs as.
+    with tempfile.TemporaryDirectory(prefix="dynamics-site-") as folder, ExitStack() as stack:
+        Path(folder).chmod(0o755)
+        for name in ("dags", "plugins", "include", "airflow_settings.yaml"):
+            (Path(folder) / name).symlink_to(ROOT / name)
+        installation = Installation(Path(folder))
+        installation.prepare()
+        services = Services(installation, _ports(installation))
+        stack.callback(services.stop)
+        yield _started(services)
+
+
+def _ports(installation: Installation) -> Mapping[str, int]:
+    """Choose ports that are free now, away from those that a demo on this machine would try."""
+    with ExitStack() as held:
+        sockets = {name: held.enter_context(socket.create_server(("127.0.0.1", 0))) for name in PREFERRED_PORTS}
+        ports = {name: one.getsockname()[1] for name, one in sockets.items()}
+    (installation.folder / "ports.json").write_text(json.dumps(ports))
+    return choose_ports(installation, frozenset())
+
+
+def _started(services: Services) -> Site:
+    installation = services.installation
+    # The demo's own Dynamics has no control API; one that runs already is left as it is.
+    start_process(
+        "emulator",
+        [sys.executable, "-m", "dynamics_emulator", "serve", "--folder", str(installation.emulator)]
+        + ["--rows", str(_ROWS), "--port", str(services.ports["emulator"]), "--control-port", "0"],
+        environment=airflow_environment(installation, services.ports, ""),
+        folder=installation.project,
+        log=services.log_of("emulator"),
+        records=services.records,
+    )
+    started = start_installation(installation, Marketing.POSTGRES, _ROWS)
+    settings = json.loads(started.airflow.read_variable("dynamics_sync") or "{}")
+    body = {"key": "dynamics_sync", "value": json.dumps(settings | _CUTS)}
+    started.airflow.put("variables", "dynamics_sync", body)
+    metadata = str(metadata_url(started.marketing.socket_folder))
+    return Site(
+        services, started.airflow, DynamicsApi(started.dynamics), started.dynamics, started.marketing, metadata
+    )

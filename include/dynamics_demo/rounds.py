@@ -33,7 +33,7 @@ class Round:
 
         Raises DemoError with the tasks that failed, or if the deadline passes.
         """
-        progress = Progress(self.label)
+        progress = Progress(self.label, clock=self.clock)
         self._earlier = {(run.dag_id, run.run_id) for run in self._runs()}
         self._start()
         while True:

@@ -28,10 +28,6 @@ class Stage:
     marketing: MarketingDatabase
     entities: Sequence[Entity]
 
-    def named(self, name: str) -> Entity:
-        """Return the entity of that name."""
-        return next(entity for entity in self.entities if entity.name == name)
-
 
 def run_up(installation: Installation, kind: Marketing, rows: int) -> None:
     """Start everything and say where it is."""

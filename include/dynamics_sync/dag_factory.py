@@ -8,7 +8,7 @@ from typing import Any
 
 from airflow.sdk import DAG, Asset, CronDataIntervalTimetable, Param, get_current_context, task, task_group
 
-from dynamics_sync.catalogue import Column, Entity
+from dynamics_sync.entity import Column, Entity
 
 #: The one limit that all DAGs share: how many tasks may talk to Dynamics at once.
 POOL = "dynamics_api"

@@ -20,7 +20,14 @@ from dynamics_demo.airflow_api import AirflowApi
 from dynamics_demo.comparison import Comparison, compare_entity
 from dynamics_demo.dynamics import DynamicsApi
 from dynamics_demo.entities import read_entities
-from dynamics_demo.installation import PREFERRED_PORTS, Installation, Marketing, airflow_environment, choose_ports, metadata_url
+from dynamics_demo.installation import (
+    PREFERRED_PORTS,
+    Installation,
+    Marketing,
+    airflow_environment,
+    choose_ports,
+    metadata_url,
+)
 from dynamics_demo.marketing import MarketingDatabase
 from dynamics_demo.processes import start_process
 from dynamics_demo.services import Services
@@ -34,6 +41,14 @@ PATIENCE = 180.0
 _ROWS = 1_500
 #: Small enough that the sample's leads and contacts make several slices, and a slice several pages.
 _CUTS = {"rows_per_slice": 150, "page_size": 60}
+
+#: Words that stand in no other place.
+_PERSONAL = {
+    "lastname": "Zwiebelkuchen",
+    "emailaddress1": "hemmelig@example.org",
+    "jobtitle": "Fritvalgsordning",
+    "description": "Tavshedspligt",
+}
 
 _Answer = TypeVar("_Answer")
 
@@ -57,6 +72,14 @@ class Site:
     connection: Mapping[str, str]
     marketing: MarketingDatabase
     metadata: str
+
+    @property
+    def password(self) -> str:
+        """The password of `admin`."""
+        return read_password(self.services.installation)
+
+    #: For the tests, which import nothing from here.
+    wait_for = staticmethod(wait_for)
 
     def get(self, path: str, **parameters: Any) -> Any:
         """Read from Airflow's REST API."""
@@ -112,6 +135,23 @@ class Site:
             for entry in entries
         ]
         return json.dumps(values, ensure_ascii=False)
+
+    def copied(self, entity: str) -> dict[str, Any]:
+        """Let the DAG's schedule begin, and return its first run once it has ended well."""
+        dag_id = f"dynamics_{entity}"
+        self.airflow.unpause(dag_id)
+        first = wait_for(lambda: self.runs(dag_id, "scheduled"), f"a scheduled run of {dag_id}")[0]
+        return self.succeeded(dag_id, first["dag_run_id"])
+
+    def modified_between(self, entity: str, start: str, end: str) -> int:
+        """Ask Dynamics how many rows were modified from `start` on and before `end`."""
+        condition = f"modifiedon ge {start} and modifiedon lt {end}"
+        return sum(1 for _ in self.dynamics.rows(entity, ("modifiedon",), condition))
+
+    def log_files(self) -> list[Path]:
+        """All that Airflow's processes and tasks have written, as files."""
+        tasks = (self.services.installation.airflow_home / "logs").rglob("*.log")
+        return [*tasks, self.services.log_of("airflow")]
 
     def sync_run(self, entity: str, run_id: str) -> Mapping[str, Any]:
         """What the table sync_run says of a run."""
@@ -188,7 +228,21 @@ def _started(services: Services) -> Site:
     settings = json.loads(started.airflow.read_variable("dynamics_sync") or "{}")
     body = {"key": "dynamics_sync", "value": json.dumps(settings | _CUTS)}
     started.airflow.put("variables", "dynamics_sync", body)
-    metadata = str(metadata_url(started.marketing.socket_folder))
-    return Site(
-        services, started.airflow, DynamicsApi(started.dynamics), started.dynamics, started.marketing, metadata
-    )
+    metadata = metadata_url(started.marketing.socket_folder)
+    dynamics = DynamicsApi(started.dynamics)
+    site = Site(services, started.airflow, dynamics, started.dynamics, started.marketing, metadata)
+    _add_two_leads(site)
+    return site
+
+
+def _add_two_leads(site: Site) -> None:
+    for _ in range(2):
+        site.dynamics.create("lead", _PERSONAL)
+    *_, last = site.dynamics.rows("lead", ("leadid",), f"lastname eq '{_PERSONAL['lastname']}'")
+    site.control("POST", "/raw", table="lead", id=last["leadid"], values={"leadsourcecode": 4711})
+
+
+@pytest.fixture(scope="session")
+def personal(site: Site) -> dict[str, str]:
+    """Words that stand in two leads only, one of which cannot be applied; they were there before the first copy."""
+    return dict(_PERSONAL)

@@ -12,9 +12,9 @@ import pytest
 import sqlalchemy as sa
 
 from dynamics_emulator.testing import RunningEmulator, running_emulator
-from dynamics_sync.catalogue import Entity
 from dynamics_sync.dataverse.auth import Credentials
 from dynamics_sync.dataverse.client import DataverseClient, Request, open_client
+from dynamics_sync.entity import Entity
 from dynamics_sync.forward import tasks
 from dynamics_sync.settings import Settings
 from dynamics_sync.store.database import MarketingDatabase

@@ -11,8 +11,9 @@ import yaml
 from pydantic import BaseModel
 from sqlalchemy.dialects import postgresql, sqlite
 
-from dynamics_sync.catalogue import Entity, FieldSpec, FieldType, KeySpec, load_catalogue, load_entity
+from dynamics_sync.catalogue import load_catalogue, load_entity
 from dynamics_sync.dataverse.metadata import ColumnMetadata, TableMetadata
+from dynamics_sync.entity import Entity, FieldSpec, FieldType, KeySpec
 from dynamics_sync.errors import CatalogueError, ColumnRetyped
 from dynamics_sync.forward.fields import plan_reading
 from dynamics_sync.store.schema import entity_table

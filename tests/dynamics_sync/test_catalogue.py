@@ -9,17 +9,8 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dynamics_sync.catalogue import (
-    DEFAULT_FOLDER,
-    RESERVED_COLUMNS,
-    Catalogue,
-    Column,
-    ColumnKind,
-    FieldType,
-    catalogue_folder,
-    load_catalogue,
-    load_entity,
-)
+from dynamics_sync.catalogue import DEFAULT_FOLDER, Catalogue, catalogue_folder, load_catalogue, load_entity
+from dynamics_sync.entity import RESERVED_COLUMNS, Column, ColumnKind, FieldType
 from dynamics_sync.errors import CatalogueError
 
 GOOD = """\

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from airflow.sdk import DAG, CronDataIntervalTimetable
 
-from dynamics_sync.catalogue import Entity
 from dynamics_sync.dag_factory import POOL, asset_of, build_dag, document
+from dynamics_sync.entity import Entity
 from dynamics_sync.forward.request import Mode, request_from_params
 
 MakeEntity = Callable[..., Entity]

@@ -13,9 +13,10 @@ import requests
 import sqlalchemy as sa
 
 from dynamics_emulator.testing import running_emulator
-from dynamics_sync.catalogue import Entity, load_catalogue
+from dynamics_sync.catalogue import load_catalogue
 from dynamics_sync.dataverse.auth import Credentials
 from dynamics_sync.dataverse.client import DataverseClient, open_client
+from dynamics_sync.entity import Entity
 from dynamics_sync.forward import tasks
 from dynamics_sync.settings import Settings
 from dynamics_sync.store.database import MarketingDatabase

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from dynamics_sync import errors
-from dynamics_sync.catalogue import Entity
+from dynamics_sync.entity import Entity
 
 
 def test_first_delta_link_comes_with_the_check_of_the_first_copy(sync: Any) -> None:

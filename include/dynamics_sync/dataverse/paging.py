@@ -1,5 +1,6 @@
 """Page after page of one read, each with its links, until the server gives no next link."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
@@ -8,7 +9,7 @@ import msgspec
 
 from dynamics_sync.dataverse.client import DataverseClient
 from dynamics_sync.dataverse.wire import Answer, Request, decode
-from dynamics_sync.errors import PagingLoop
+from dynamics_sync.errors import IncompleteAnswer, PagingLoop
 
 
 @dataclass(frozen=True)
@@ -74,11 +75,26 @@ def read_pages(
 
 def split_page(answer: Answer, number: int) -> Page:
     """Return the page in an answer; raises IncompleteAnswer (cut) or UnexpectedAnswer (no page)."""
-    envelope = decode(answer, _ENVELOPE)
+    envelope = _read_envelope(answer)
     digest = blake2b(digest_size=16)
     for row in envelope.value:
         digest.update(row)
     return Page(number, answer, envelope.next_link, envelope.delta_link, len(envelope.value), digest.digest())
+
+
+def _read_envelope(answer: Answer) -> _Envelope:
+    try:
+        return decode(answer, _ENVELOPE)
+    except IncompleteAnswer:
+        # msgspec also refuses half a surrogate and NaN. They spoil one value and must cost one row, not the table.
+        try:
+            document = json.loads(answer.body)
+        except (ValueError, RecursionError):
+            document = None
+        if not isinstance(document, dict) or not isinstance(document.get("value"), list):
+            raise
+    rows = [msgspec.Raw(json.dumps(row).encode()) for row in document["value"]]
+    return _Envelope(rows, document.get("@odata.nextLink"), document.get("@odata.deltaLink"))
 
 
 def _loop(request: Request, number: int) -> PagingLoop:

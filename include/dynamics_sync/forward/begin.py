@@ -19,12 +19,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from dynamics_sync.catalogue import ChangeSource, Entity
 from dynamics_sync.dataverse.client import DataverseClient
 from dynamics_sync.dataverse.feed import FeedReader, read_keys, read_tracked
 from dynamics_sync.dataverse.metadata import TableMetadata
 from dynamics_sync.dataverse.organization import total_record_count
 from dynamics_sync.dataverse.query import between, select_path
+from dynamics_sync.entity import ChangeSource, Entity
 from dynamics_sync.errors import ChangeTrackingExpired, RunParameterError, UnexpectedAnswer
 from dynamics_sync.forward.extract import Log
 from dynamics_sync.forward.fields import ReadPlan

@@ -7,8 +7,8 @@ from typing import Any, Self
 
 import pyarrow as pa
 
-from dynamics_sync.catalogue import Entity, FieldSpec, FieldType
 from dynamics_sync.dataverse.metadata import ColumnMetadata, TableMetadata
+from dynamics_sync.entity import Entity, FieldSpec, FieldType
 from dynamics_sync.errors import ColumnMissing, ColumnRetyped
 
 LOOKUP_TYPE = "Microsoft.Dynamics.CRM.lookuplogicalname"

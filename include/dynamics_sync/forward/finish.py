@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-from dynamics_sync.catalogue import Entity
+from dynamics_sync.entity import Entity
 from dynamics_sync.forward.extract import Log
 from dynamics_sync.forward.manifest import DELETED_FILE, KEYS_FILE, Manifest
 from dynamics_sync.settings import Settings

@@ -1,6 +1,6 @@
 """load: bring one transformed slice into the marketing database."""
 
-from dynamics_sync.catalogue import Entity
+from dynamics_sync.entity import Entity
 from dynamics_sync.forward.extract import Log
 from dynamics_sync.forward.manifest import Manifest
 from dynamics_sync.forward.rejected import Rejected, rejected_from_json

@@ -10,10 +10,10 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from dynamics_sync.catalogue import Entity
 from dynamics_sync.dataverse.client import DataverseClient
 from dynamics_sync.dataverse.metadata import read_table
 from dynamics_sync.dataverse.organization import read_organization
+from dynamics_sync.entity import Entity
 from dynamics_sync.errors import StagingGone, SyncError
 from dynamics_sync.forward.begin import Begin, new_run
 from dynamics_sync.forward.extract import Cursor, extract_slice
@@ -148,8 +148,10 @@ def finish(entity: Entity, services: Services, run_id: str, run_key: str) -> dic
     try:
         manifest = Manifest.read(folder)
     except StagingGone:
-        # A try that was killed after its work was done has removed the folder already.
-        return _finished_before(services, RunIdentity(entity.entity, run_id, run_key, datetime.now(UTC)))
+        # A try that was killed after its work was done has begun to remove the folder.
+        counts = _finished_before(services, RunIdentity(entity.entity, run_id, run_key, datetime.now(UTC)))
+        folder.remove()
+        return counts
     with _recorded(services, manifest.run) as database:
         store = services.watermark(entity)
         return asdict(finish_slices(manifest, folder, entity, database, store, services.settings, log=log.info))

@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dynamics_sync.catalogue import Column, ColumnKind, Entity, FieldSpec, FieldType, UnknownOptions
+from dynamics_sync.entity import Column, ColumnKind, Entity, FieldSpec, FieldType, UnknownOptions
 from dynamics_sync.errors import (
     INEXACT_NUMBER,
     INVALID_VALUE,

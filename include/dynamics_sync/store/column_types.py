@@ -9,7 +9,7 @@ import pyarrow as pa
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
-from dynamics_sync.catalogue import Column, ColumnKind
+from dynamics_sync.entity import Column, ColumnKind
 
 #: Digits of a NUMERIC by its scale: money has 4 behind the point, a decimal 10.
 _PRECISIONS = {4: 19, 10: 38}

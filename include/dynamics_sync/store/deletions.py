@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 import sqlalchemy as sa
 
-from dynamics_sync.catalogue import Entity
+from dynamics_sync.entity import Entity
 from dynamics_sync.errors import DeletionBreaker
 from dynamics_sync.store import quarantine
 from dynamics_sync.store.database import MarketingDatabase, take_lock

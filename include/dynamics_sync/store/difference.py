@@ -4,7 +4,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
 
-from dynamics_sync.catalogue import Entity
+from dynamics_sync.entity import Entity
 from dynamics_sync.store.bulk import ingest, temporary_table, unique_rows
 from dynamics_sync.store.column_types import guid_type
 from dynamics_sync.store.database import MarketingDatabase

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
 
-from dynamics_sync.catalogue import ColumnKind, Entity
+from dynamics_sync.entity import ColumnKind, Entity
 from dynamics_sync.store.bulk import ingest, temporary_table, unique_rows
 from dynamics_sync.store.database import MarketingDatabase, take_lock
 from dynamics_sync.store.quarantine import RejectedRow, resolve_loaded, set_aside

@@ -10,7 +10,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from dynamics_sync.catalogue import Entity
+from dynamics_sync.entity import Entity
 from dynamics_sync.store.database import MarketingDatabase
 from dynamics_sync.store.runs import RunIdentity
 from dynamics_sync.store.schema import VERSION, entity_table

@@ -5,7 +5,7 @@ from functools import lru_cache
 import pyarrow as pa
 import sqlalchemy as sa
 
-from dynamics_sync.catalogue import Column, Entity
+from dynamics_sync.entity import Column, Entity
 from dynamics_sync.errors import ColumnConflict
 from dynamics_sync.store import views
 from dynamics_sync.store.column_types import Instant, arrow_type, guid_type, sql_type

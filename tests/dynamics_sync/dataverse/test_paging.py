@@ -146,3 +146,13 @@ def test_no_cut_page_passes(content, data) -> None:
     cut = raw[: data.draw(st.integers(0, len(raw) - 1))]
     with pytest.raises(errors.IncompleteAnswer):
         split_page(Answer(200, CaseInsensitiveDict(), cut, FIRST), 1)
+
+
+@pytest.mark.parametrize("spoilt", [r'"half \ud800"', "NaN"])
+def test_a_value_that_is_no_strict_json_does_not_cost_the_page(rig, reply, spoilt) -> None:
+    link = ROOT + "leads?p=2"
+    text = f'{{"value": [{{"lastname": {spoilt}}}, {{"lastname": "b"}}], "{NEXT}": "{link}"}}'
+    made = rig([reply(body=text.encode()), reply(body=page_body("c"))])
+    pages = list(read_pages(made.client, FIRST))
+    assert [(page.rows, page.next_link) for page in pages] == [(2, link), (1, None)]
+    assert pages[0].body == text.encode()

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from dynamics_sync.catalogue import Entity
 from dynamics_sync.dataverse.metadata import ColumnMetadata, TableMetadata
+from dynamics_sync.entity import Entity
 from dynamics_sync.forward.fields import ReadPlan, plan_reading
 
 #: Two options, and what the sample's fields are in Dynamics.

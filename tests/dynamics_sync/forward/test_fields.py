@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dynamics_sync.catalogue import FieldType
+from dynamics_sync.entity import FieldType
 from dynamics_sync.errors import ColumnMissing, ColumnRetyped
 from dynamics_sync.forward.fields import FORMATTED_VALUE, LOOKUP_TYPE, FieldPlan, ReadPlan, Wire, plan_reading
 

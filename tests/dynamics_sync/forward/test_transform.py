@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from dynamics_sync.catalogue import Entity
+from dynamics_sync.entity import Entity
 from dynamics_sync.errors import ROW_PROBLEMS, UnexpectedAnswer
 from dynamics_sync.forward.fields import FORMATTED_VALUE, LOOKUP_TYPE, ReadPlan, plan_reading
 from dynamics_sync.forward.manifest import Manifest

@@ -11,7 +11,8 @@ import pyarrow as pa
 import pytest
 import sqlalchemy as sa
 
-from dynamics_sync.catalogue import Entity, load_entity
+from dynamics_sync.catalogue import load_entity
+from dynamics_sync.entity import Entity
 from dynamics_sync.store.database import MarketingDatabase
 from dynamics_sync.store.merge import RejectedRow, load_slice
 from dynamics_sync.store.runs import Counts, RunIdentity, begin_run

@@ -90,9 +90,19 @@ class AirflowApi:
         answer = self.call("GET", "/variables", params={"limit": 100}).json()
         return [str(variable["key"]) for variable in answer["variables"]]
 
+    def read_variable(self, name: str) -> str | None:
+        """Return a Variable's text, or None if there is none."""
+        answer = self.call("GET", f"/variables/{name}", accept=frozenset({404}))
+        return None if answer.status_code == 404 else str(answer.json()["value"])
+
     def delete_variable(self, name: str) -> None:
         """Delete a Variable if it exists."""
         self.call("DELETE", f"/variables/{name}", accept=frozenset({404}))
+
+    def test_connection(self, body: Mapping[str, Any]) -> tuple[bool, str]:
+        """Do what the button Test of the form does; returns whether it worked, and the text."""
+        answer = self.call("POST", "/connections/test", json=dict(body)).json()
+        return bool(answer["status"]), str(answer["message"])
 
     def dag_ids(self, tag: str) -> frozenset[str]:
         """Return the ids of the DAGs that bear the tag, paused ones included."""

@@ -1,4 +1,4 @@
-"""One installation for all tests of Airflow: a local Dynamics, PostgreSQL and `airflow standalone`, in a folder of its own."""
+"""One installation for all tests: a local Dynamics, PostgreSQL and `airflow standalone`, in a folder of its own."""
 
 import json
 import socket
@@ -27,6 +27,7 @@ from dynamics_demo.installation import (
     airflow_environment,
     choose_ports,
     metadata_url,
+    read_password,
 )
 from dynamics_demo.marketing import MarketingDatabase
 from dynamics_demo.processes import start_process
@@ -85,10 +86,18 @@ class Site:
         """Read from Airflow's REST API."""
         return self.airflow.call("GET", path, params=parameters).json()
 
+    def variable(self, name: str) -> str:
+        """The text of an Airflow Variable; DemoError if there is none."""
+        return str(self.get(f"/variables/{name}")["value"])
+
     def trigger(self, dag_id: str, **conf: Any) -> str:
         """Start a run with these parameters; returns its id."""
         answer = self.airflow.call("POST", f"/dags/{dag_id}/dagRuns", json={"logical_date": None, "conf": conf})
         return str(answer.json()["dag_run_id"])
+
+    def unpause(self, dag_id: str) -> None:
+        """Let a DAG's schedule begin."""
+        self.airflow.call("PATCH", f"/dags/{dag_id}", json={"is_paused": False})
 
     def runs(self, dag_id: str, run_type: str) -> list[dict[str, Any]]:
         """The runs of a DAG that came about in this way, the latest last."""
@@ -139,7 +148,7 @@ class Site:
     def copied(self, entity: str) -> dict[str, Any]:
         """Let the DAG's schedule begin, and return its first run once it has ended well."""
         dag_id = f"dynamics_{entity}"
-        self.airflow.unpause(dag_id)
+        self.unpause(dag_id)
         first = wait_for(lambda: self.runs(dag_id, "scheduled"), f"a scheduled run of {dag_id}")[0]
         return self.succeeded(dag_id, first["dag_run_id"])
 
@@ -160,9 +169,8 @@ class Site:
 
     def watermark_is_of_a_changes_run(self, entity: str) -> bool:
         """Whether the watermark stands where a run of mode changes left it, and no other run."""
-        text = self.airflow.read_variable(f"dynamics_watermark_{entity}")
-        assert text is not None, f"{entity} has no watermark"
-        begun_at = datetime.fromisoformat(json.loads(text)["begun_at"])
+        watermark = json.loads(self.variable(f"dynamics_watermark_{entity}"))
+        begun_at = datetime.fromisoformat(watermark["begun_at"])
         rows = self.marketing.rows("SELECT begun_at FROM sync_run WHERE entity = ? AND mode = 'changes'", [entity])
         return begun_at in {row["begun_at"].astimezone(UTC) for row in rows}
 
@@ -215,24 +223,29 @@ def _ports(installation: Installation) -> Mapping[str, int]:
 def _started(services: Services) -> Site:
     installation = services.installation
     # The demo's own Dynamics has no control API; one that runs already is left as it is.
+    rows, port = str(_ROWS), str(services.ports["emulator"])
+    serve = ["serve", "--folder", str(installation.emulator), "--rows", rows, "--port", port, "--control-port", "0"]
     start_process(
         "emulator",
-        [sys.executable, "-m", "dynamics_emulator", "serve", "--folder", str(installation.emulator)]
-        + ["--rows", str(_ROWS), "--port", str(services.ports["emulator"]), "--control-port", "0"],
+        [sys.executable, "-m", "dynamics_emulator", *serve],
         environment=airflow_environment(installation, services.ports, ""),
         folder=installation.project,
         log=services.log_of("emulator"),
         records=services.records,
     )
     started = start_installation(installation, Marketing.POSTGRES, _ROWS)
-    settings = json.loads(started.airflow.read_variable("dynamics_sync") or "{}")
-    body = {"key": "dynamics_sync", "value": json.dumps(settings | _CUTS)}
-    started.airflow.put("variables", "dynamics_sync", body)
     metadata = metadata_url(started.marketing.socket_folder)
     dynamics = DynamicsApi(started.dynamics)
     site = Site(services, started.airflow, dynamics, started.dynamics, started.marketing, metadata)
+    _cut_small(site)
     _add_two_leads(site)
     return site
+
+
+def _cut_small(site: Site) -> None:
+    settings = json.loads(site.variable("dynamics_sync")) | _CUTS
+    body = {"key": "dynamics_sync", "value": json.dumps(settings)}
+    site.airflow.call("PATCH", "/variables/dynamics_sync", json=body)
 
 
 def _add_two_leads(site: Site) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -67,24 +68,26 @@ def test_parameters_that_contradict_each_other_fail_at_once(site: Any) -> None:
 
 
 def test_the_button_test_of_the_connection_form(site: Any) -> None:
-    worked, text = site.airflow.test_connection(connection_form(site, site.connection["client_secret"]))
+    worked, text = press_test(site, site.connection["client_secret"])
     assert worked, text
     assert re.fullmatch(r"Connected to Acme \(local\) \(localhost:\d+\) as application user [0-9a-f-]{36}", text)
 
 
 def test_the_button_test_with_a_wrong_secret(site: Any) -> None:
-    worked, text = site.airflow.test_connection(connection_form(site, "Bananenbieger-4711"))
+    worked, text = press_test(site, "Bananenbieger-4711")
     assert not worked
     assert text.startswith("DS-201 ")
     assert "Bananenbieger" not in text
     assert site.connection["client_secret"] not in text
 
 
-def connection_form(site: Any, secret: str) -> dict[str, Any]:
-    """What the UI sends: the whole form, of a connection that need not be saved."""
+def press_test(site: Any, secret: str) -> tuple[bool, str]:
+    """Do what the button does: send the whole form, of a connection that need not be saved."""
     held = site.get("/connections/dynamics_default")
-    words = ("conn_type", "host", "port", "login", "extra")
-    return {word: held[word] for word in words} | {"connection_id": "dynamics_new", "password": secret}
+    form = {word: held[word] for word in ("conn_type", "host", "port", "login", "extra")}
+    body = form | {"connection_id": "dynamics_new", "password": secret}
+    answer = site.airflow.call("POST", "/connections/test", json=body).json()
+    return answer["status"], answer["message"]
 
 
 # --- backfill ----------------------------------------------------------------------------------------
@@ -106,7 +109,7 @@ def test_a_backfill_reads_its_intervals_exactly(site: Any) -> None:
     runs = [run for run in site.runs("dynamics_account", "backfill") if run["dag_run_id"] not in before]
     intervals = sorted((run["data_interval_start"], run["data_interval_end"]) for run in runs)
     edges = [f"2024-03-05T10:{minute:02}:00Z" for minute in (0, 5, 10, 15)]
-    assert intervals == list(zip(edges, edges[1:], strict=False))
+    assert intervals == list(pairwise(edges))
     assert [site.modified_between("account", *interval) for interval in intervals] == [2, 1, 1]
     for run in runs:
         site.succeeded("dynamics_account", run["dag_run_id"])
@@ -140,7 +143,7 @@ def run_airflow(site: Any, *arguments: str) -> None:
 def test_a_killed_extract_goes_on_where_it_stopped(site: Any) -> None:
     site.control("POST", "/settings", slow_milliseconds=20_000)
     site.control("POST", "/faults", name="slow", probability=1, match="skiptoken")
-    site.airflow.unpause("dynamics_contact")
+    site.unpause("dynamics_contact")
     victim = site.wait_for(lambda: extract_between_two_pages(site), "an extract that has staged its first page")
     site.worker(victim["pid"]).kill()
     site.control("DELETE", "/faults")
@@ -228,6 +231,17 @@ def test_named_records_from_the_trigger_form(site: Any, page: Page) -> None:
     counts = site.sync_run("lead", run_id)
     assert (counts["mode"], counts["read_rows"], counts["unchanged"]) == ("ids", 2, 2)
     assert site.watermark_is_of_a_changes_run("lead")
+
+
+def test_the_grid_names_the_slices(site: Any, page: Page) -> None:
+    first = site.copied("lead")["dag_run_id"]
+    page.goto(f"{site.airflow.address}/dags/dynamics_lead/runs/{first}/tasks/slice.extract/mapped")
+    page.get_by_role("button", name="Expand all task groups").click()
+    for number in range(1, 5):
+        expect(page.get_by_text(f"{number} of 4: createdon")).to_be_visible(timeout=_BROWSER_PATIENCE)
+    for task in ("begin", "extract", "transform", "load", "finish"):
+        expect(page.get_by_text(re.compile(rf"^{task}( \[ \])?$")).first).to_be_visible(timeout=_BROWSER_PATIENCE)
+    keep_screenshot(page, "airflow-grid.png")
 
 
 def open_trigger_form(page: Page) -> Locator:

@@ -1,12 +1,14 @@
 """What changed is found, whatever way the table offers; deletions never spread beyond their breaker."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dynamics_sync import errors
 from dynamics_sync.entity import Entity
+from dynamics_sync.watermark import variable_name
 
 
 def test_first_delta_link_comes_with_the_check_of_the_first_copy(sync: Any) -> None:
@@ -254,3 +256,42 @@ def test_slice_that_was_never_loaded_keeps_the_watermark(sync: Any) -> None:
     with pytest.raises(errors.CountsDoNotAddUp, match="0 of 1 slices"):
         sync.finish(entity, trigger, run_key)
     assert sync.watermark("lead") is None
+
+
+def test_database_that_was_restored_to_an_earlier_state_is_filled_up(sync: Any, tmp_path: Path) -> None:
+    """The watermark lives in Airflow; a backup of the database knows nothing of what was read since."""
+    kept = sync.create("leads", lastname="Kept")
+    for _ in range(2):
+        sync.run("lead")
+    backup = {"rows": sync.rows("lead"), "runs": sync.runs}
+    added = sync.create("leads", lastname="Added")
+    sync.api("PATCH", f"leads({kept})", {"lastname": "Edited"}, **{"If-Match": "*"})
+    sync.run("lead")
+    version = backup["rows"][kept]["crm_version"]
+    with sync.open_database() as database, database.writing() as connection:
+        connection.exec_driver_sql(f"DELETE FROM lead WHERE lead_id = '{added}'")
+        connection.exec_driver_sql(f"UPDATE lead SET last_name = 'Kept', crm_version = {version}")
+        connection.exec_driver_sql(f"DELETE FROM sync_run WHERE run_id = 'run {backup['runs'] + 1}'")
+    run = sync.run("lead")
+    assert (run["inserted"], run["updated"]) == (1, 1)
+    assert {key: row["last_name"] for key, row in sync.living("lead").items()} == {kept: "Edited", added: "Added"}
+
+
+def test_other_marketing_database_is_filled_from_the_beginning(sync: Any, tmp_path: Path) -> None:
+    ids = {sync.create("leads", lastname=f"Lee {n}") for n in range(3)}
+    for _ in range(2):
+        sync.run("lead")
+    sync.database_url = f"sqlite:///{tmp_path / 'other.db'}"
+    assert sync.run("lead")["inserted"] == 3
+    assert set(sync.living("lead")) == ids
+
+
+def test_organisation_at_another_address_is_compared_by_its_keys(sync: Any) -> None:
+    lead = sync.create("leads", lastname="Lee")
+    for _ in range(2):
+        sync.run("lead")
+    name = variable_name("lead")
+    sync.variables[name] = sync.variables[name].replace(sync.dynamics.url, "https://earlier.crm4.dynamics.com")
+    sync.api("PATCH", f"leads({lead})", {"lastname": "Okafor"}, **{"If-Match": "*"})
+    assert sync.run("lead")["updated"] == 1
+    assert sync.watermark("lead").delta_link.startswith(sync.dynamics.url)

@@ -42,7 +42,7 @@ from dynamics_sync.staging import StagingFolder
 from dynamics_sync.store.database import MarketingDatabase
 from dynamics_sync.store.difference import keys_to_fetch
 from dynamics_sync.store.quarantine import open_record_keys
-from dynamics_sync.store.runs import RunIdentity
+from dynamics_sync.store.runs import RunIdentity, is_recorded
 from dynamics_sync.watermark import Watermark
 
 KEYS_SCHEMA = pa.schema({"id": pa.string(), "version": pa.int64()})
@@ -72,7 +72,7 @@ class Begin:
     def plan_run(self) -> Manifest:
         """Read the feed, cut it into slices, write the manifest and return it."""
         if self.request.mode is Mode.CHANGES and self.watermark is not None:
-            manifest = self._changes(self.watermark)
+            manifest = self._changes(self._trusted(self.watermark))
         elif self.request.moves_watermark:
             manifest = self._full_copy()
         elif self.request.mode is Mode.WINDOW:
@@ -122,6 +122,17 @@ class Begin:
                 newest = self._edge(_MODIFIED, "desc")
                 return self._scanned(read_keys(self.client, self.table, page_size=self.settings.page_size), newest)
 
+    def _trusted(self, watermark: Watermark) -> Watermark:
+        """Believe a watermark only if this database holds the run that wrote it.
+
+        Otherwise the database is another one, or was restored to an earlier state, and what it lacks does not show in
+        the changes since the watermark.
+        """
+        if is_recorded(self.database, self.entity, watermark.begun_at):
+            return watermark
+        self.log("The marketing database does not know the run that wrote the watermark, so all keys are compared.")
+        return Watermark(begun_at=watermark.begun_at)
+
     def _source(self) -> ChangeSource:
         if self.entity.changes is not ChangeSource.AUTO:
             return self.entity.changes
@@ -131,7 +142,10 @@ class Begin:
 
     def _tracked(self, watermark: Watermark) -> Manifest:
         size = self.settings.page_size
-        if watermark.delta_link is not None:
+        if watermark.delta_link is not None and not self.client.is_own(watermark.delta_link):
+            # The organisation got another address. Its link would be refused there; its rows are the same.
+            self.log("The watermark's link leads to an earlier address of the organisation, so all keys are compared.")
+        elif watermark.delta_link is not None:
             try:
                 return self._delta(read_tracked(self.client, self.table, watermark.delta_link, page_size=size))
             except ChangeTrackingExpired as expired:

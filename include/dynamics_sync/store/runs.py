@@ -6,6 +6,7 @@ from typing import Self
 
 import sqlalchemy as sa
 
+from dynamics_sync.entity import Entity
 from dynamics_sync.errors import CountsDoNotAddUp, SyncError
 from dynamics_sync.store.database import MarketingDatabase
 from dynamics_sync.store.sync_tables import SYNC_RUN, SYNC_SLICE, ensure_sync_tables
@@ -117,6 +118,14 @@ def check_slices(db: MarketingDatabase, run: RunIdentity, expected: int) -> None
     if loaded != expected:
         message = f"{run.entity}: {loaded} of {expected} slices were loaded"
         raise CountsDoNotAddUp(message, not_done="Nothing was marked as deleted, and the run was not ended")
+
+
+def is_recorded(db: MarketingDatabase, entity: Entity, begun_at: datetime) -> bool:
+    """Say whether this database knows of a successful run of the entity that began at that instant."""
+    ensure_sync_tables(db)
+    same = sa.and_(SYNC_RUN.c.entity == entity.entity, SYNC_RUN.c.begun_at == begun_at, SYNC_RUN.c.state == "success")
+    with db.reading() as connection:
+        return bool(connection.execute(sa.select(sa.exists().where(same))).scalar_one())
 
 
 def run_state(db: MarketingDatabase, run: RunIdentity) -> str | None:

@@ -158,7 +158,7 @@ def local_dynamics(connection: Connection, emulator: Mapping[str, str]) -> Conne
 
 
 def _with_staging(variable: Variable, staging: str) -> Variable:
-    if "staging" not in variable.variable_value:
+    if variable.variable_name != "dynamics_sync":
         return variable
     return variable.model_copy(update={"variable_value": {**variable.variable_value, "staging": staging}})
 

@@ -1,17 +1,14 @@
 """What the tasks get from Airflow: Variables, connections and staging. Imported by tasks only, never while parsing."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from airflow.sdk import BaseHook, ObjectStoragePath, Variable
-from airflow.sdk.exceptions import AirflowFailException
 
 from dynamics_sync.dataverse.client import DataverseClient
-from dynamics_sync.errors import MarketingConnectionError, StopRun
+from dynamics_sync.errors import MarketingConnectionError
 from dynamics_sync.forward.tasks import Services
 from dynamics_sync.settings import VARIABLE, Settings, parse_settings
 from dynamics_sync.store.database import MarketingDatabase
@@ -61,15 +58,6 @@ def open_services() -> Services:
     )
 
 
-@contextmanager
-def task_services() -> Iterator[Services]:
-    """Give a task its services, and tell Airflow which of its failures no retry can help."""
-    try:
-        yield open_services()
-    except StopRun as error:
-        raise AirflowFailException(str(error)) from error
-
-
 def open_dynamics(settings: Settings) -> DataverseClient:
     """Return a client for the connection that the settings name."""
     # The hook lives in plugins/, which Airflow puts on the path of its own processes only.
@@ -81,14 +69,21 @@ def open_dynamics(settings: Settings) -> DataverseClient:
 
 def open_marketing(settings: Settings) -> MarketingDatabase:
     """Open the marketing database that the settings name; MarketingConnectionError if it is of no kind we support."""
-    return MarketingDatabase.open(marketing_url(BaseHook.get_connection(settings.marketing_conn_id)))
+    url = marketing_url(BaseHook.get_connection(settings.marketing_conn_id))
+    if url.get_backend_name() == "sqlite" and url.database:
+        # SQLite would make the file readable for every user of the machine.
+        os.close(os.open(url.database, os.O_CREAT | os.O_RDWR, 0o600))
+    return MarketingDatabase.open(url)
 
 
 def marketing_url(connection: Any) -> sa.URL:
-    """Return the SQLAlchemy URL of an Airflow connection of type sqlite (file in `host`) or postgres."""
+    """Return the SQLAlchemy URL of an Airflow connection of type sqlite or postgres.
+
+    SQLite's file stands in `host`; a relative path begins at AIRFLOW_HOME.
+    """
     match connection.conn_type:
         case "sqlite":
-            return sa.URL.create("sqlite", database=connection.host)
+            return sa.URL.create("sqlite", database=str(_airflow_home() / connection.host))
         case "postgres" | "postgresql":
             # A Unix socket's folder stands in `host` with a leading slash; libpq takes it from the query.
             on_socket = (connection.host or "").startswith("/")

@@ -6,9 +6,10 @@ Parsing is free: what needs pandas, Arrow, a database or the network is imported
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow.sdk import DAG, Asset, CronDataIntervalTimetable, Param, get_current_context, task, task_group
+from airflow.sdk import DAG, Asset, CronDataIntervalTimetable, Param, task, task_group
 
 from dynamics_sync.entity import Column, Entity
+from dynamics_sync.retry_policy import SyncRetryPolicy
 
 #: The one limit that all DAGs share: how many tasks may talk to Dynamics at once.
 POOL = "dynamics_api"
@@ -21,7 +22,13 @@ _RETRIES = {
     "retry_delay": timedelta(seconds=20),
     "retry_exponential_backoff": True,
     "max_retry_delay": timedelta(minutes=10),
+    "retry_policy": SyncRetryPolicy(),
+    # A hung task would block its entity for ever, as one run is active at a time.
+    "execution_timeout": timedelta(hours=6),
 }
+
+#: Each mapped task shows in the grid which slice it works on.
+_SLICE = "{{ slice_label }}"
 
 
 def build_dag(entity: Entity) -> DAG:
@@ -51,62 +58,38 @@ def _wire(entity: Entity) -> None:
     @task(task_id="begin", pool=POOL)
     def begin() -> list[dict[str, Any]]:
         """Check the organisation, read the feed, cut the work into slices."""
-        from dynamics_sync import airflow_services  # noqa: PLC0415 - see above
-        from dynamics_sync.forward import tasks  # noqa: PLC0415 - see above
+        from dynamics_sync import airflow_tasks  # noqa: PLC0415 - see above
 
-        context = get_current_context()
-        run = context["dag_run"]
-        trigger = tasks.Trigger(
-            run.run_id,
-            context["params"],
-            is_backfill=run.run_type == "backfill",
-            interval_start=run.data_interval_start,
-            interval_end=run.data_interval_end,
-        )
-        with airflow_services.task_services() as services:
-            run_key, references = tasks.begin(entity, services, trigger)
-        context["ti"].xcom_push(key="run_key", value=run_key)
-        return references
+        return airflow_tasks.begin(entity)
 
-    @task(task_id="extract", pool=POOL, map_index_template="{{ slice_label }}")
+    @task(task_id="extract", pool=POOL, map_index_template=_SLICE)
     def extract(reference: Any) -> dict[str, Any]:
         """Read one slice page by page into staging."""
-        from dynamics_sync import airflow_services  # noqa: PLC0415 - see above
-        from dynamics_sync.forward import tasks  # noqa: PLC0415 - see above
+        from dynamics_sync import airflow_tasks  # noqa: PLC0415 - see above
 
-        context: Any = get_current_context()
-        context["slice_label"] = reference["label"]
-        with airflow_services.task_services() as services:
-            return tasks.extract(entity, services, reference, context["task_state_store"])
+        return airflow_tasks.extract(entity, reference)
 
-    @task(task_id="transform")
+    @task(task_id="transform", map_index_template=_SLICE)
     def transform(reference: Any) -> dict[str, Any]:
         """Bring the slice into our format; set aside what does not fit."""
-        from dynamics_sync import airflow_services  # noqa: PLC0415 - see above
-        from dynamics_sync.forward import tasks  # noqa: PLC0415 - see above
+        from dynamics_sync import airflow_tasks  # noqa: PLC0415 - see above
 
-        with airflow_services.task_services() as services:
-            return tasks.transform(entity, services, reference)
+        return airflow_tasks.transform(entity, reference)
 
-    @task(task_id="load")
+    # Merges into one table happen one after another; more of them would only wait for each other in worker slots.
+    @task(task_id="load", map_index_template=_SLICE, max_active_tis_per_dag=1)
     def load(reference: Any) -> dict[str, int]:
         """Merge the slice into the marketing database, in one transaction."""
-        from dynamics_sync import airflow_services  # noqa: PLC0415 - see above
-        from dynamics_sync.forward import tasks  # noqa: PLC0415 - see above
+        from dynamics_sync import airflow_tasks  # noqa: PLC0415 - see above
 
-        with airflow_services.task_services() as services:
-            return tasks.load(entity, services, reference)
+        return airflow_tasks.load(entity, reference)
 
     @task(task_id="finish", trigger_rule="none_failed", outlets=[asset_of(entity)])
     def finish() -> dict[str, int]:
         """Apply deletions, check the counts, advance the watermark."""
-        from dynamics_sync import airflow_services  # noqa: PLC0415 - see above
-        from dynamics_sync.forward import tasks  # noqa: PLC0415 - see above
+        from dynamics_sync import airflow_tasks  # noqa: PLC0415 - see above
 
-        context = get_current_context()
-        run_key = context["ti"].xcom_pull(task_ids="begin", key="run_key")
-        with airflow_services.task_services() as services:
-            return tasks.finish(entity, services, context["dag_run"].run_id, run_key)
+        return airflow_tasks.finish(entity)
 
     @task_group(group_id="slice")
     def copy_slice(reference: Any) -> None:

@@ -16,7 +16,7 @@ from dynamics_sync.sql_words import RESERVED_WORDS
 LONGEST_NAME = 50
 
 #: Columns that the sync adds to each table; a field of the catalogue cannot take their names.
-RESERVED_COLUMNS = frozenset({"crm_version", "crm_deleted_at", "updated_at"})
+RESERVED_COLUMNS = frozenset({"crm_version", "crm_deleted_at", "crm_read_at", "updated_at"})
 
 #: Beginnings that belong to the sync's own tables.
 RESERVED_TABLES = re.compile(r"^(sync_|person$|opportunity_contact_role$)")

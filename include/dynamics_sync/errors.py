@@ -264,13 +264,20 @@ class ChangeTrackingOff(StopRun):
     """0x80072491: change tracking is off for a table that said it was on."""
 
     code = "DS-502"
-    next_step = "Turn on change tracking for the table, or set `changes: modifiedon` in the catalogue"
+    next_step = "Turn on change tracking for the table, or set `changes` to modifiedon or keys in the catalogue"
 
 
 class StagingGone(StopRun):
     """What an earlier task of this run staged is no longer there."""
 
     code = "DS-503"
+    next_step = "Clear the run from its task begin"
+
+
+class CatalogueChanged(StopRun):
+    """The entity's file of the catalogue was edited while a run of it was going on."""
+
+    code = "DS-504"
     next_step = "Clear the run from its task begin"
 
 
@@ -319,6 +326,16 @@ class MarketingDatabaseRefused(StopRun):
 
     code = "DS-707"
     next_step = "Look the time up in the log of the marketing database, which holds the statement"
+
+
+# --- 9xx: what nobody thought of --------------------------------------------------------------------
+
+
+class Unexpected(TryAgain):
+    """An error that the sync did not raise on purpose. Its own text is left out: it may quote values of records."""
+
+    code = "DS-901"
+    next_step = "The task is tried again by Airflow; if it repeats, report the place to the project"
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,6 +74,12 @@ class StagingFolder:
         """Say whether a file of that name was written."""
         return self._at(name).exists()
 
+    def remove_file(self, name: str) -> None:
+        """Remove one file; one that is not there is no error."""
+        path = self._at(name)
+        if path.exists():
+            path.unlink()
+
     def remove(self) -> None:
         """Remove the folder with all that is in it; staged rows are personal data."""
         remove_tree(self.path)
@@ -114,7 +120,11 @@ def remove_tree(path: StagingPath) -> None:
             remove_tree(child)
         else:
             child.unlink()
-    path.rmdir()
+    try:
+        path.rmdir()
+    except (FileNotFoundError, NotADirectoryError):
+        # An object store has no folders: this one went with its last file.
+        return
 
 
 def remove_old_runs(root: StagingPath, *, days: int, now: datetime) -> int:

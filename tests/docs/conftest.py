@@ -122,7 +122,7 @@ class Sync:
             Settings(), self.variables, self.folder / "staging", dynamics=self.client, marketing=self.open_database
         )
         run_id = f"run {self.runs}"
-        run_key, references = tasks.begin(entity, services, tasks.Trigger(run_id))
+        run_key, references = tasks.begin(entity, services, tasks.Trigger(run_id), Memory())
         for reference in references:
             staged = tasks.extract(entity, services, reference, Memory())
             tasks.load(entity, services, tasks.transform(entity, services, staged))

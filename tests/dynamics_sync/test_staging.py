@@ -13,7 +13,7 @@ from airflow.sdk.io import attach
 from fsspec.implementations.memory import MemoryFileSystem
 
 from dynamics_sync.errors import StagingGone
-from dynamics_sync.forward.begin import new_run
+from dynamics_sync.forward.cursor import new_run
 from dynamics_sync.staging import StagingFolder, StagingPath, remove_old_runs, remove_tree
 
 TABLE = pa.table(

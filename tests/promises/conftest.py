@@ -47,7 +47,6 @@ class Sync:
     folder: Path
     settings: dict[str, Any] = field(default_factory=dict)
     variables: DictVariables = field(default_factory=DictVariables)
-    cursors: dict[str, DictCursor] = field(default_factory=dict)
     runs: int = 0
 
     @property
@@ -92,7 +91,7 @@ class Sync:
         return self.last_run(entity.entity)
 
     def begin(self, entity: Entity, trigger: tasks.Trigger) -> tuple[str, list[dict[str, Any]]]:
-        run_key, references = tasks.begin(entity, self.services, trigger)
+        run_key, references = tasks.begin(entity, self.services, trigger, DictCursor())
         return run_key, json.loads(json.dumps(references))  # As they come out of XCom.
 
     def finish(self, entity: Entity, trigger: tasks.Trigger, run_key: str) -> None:
@@ -102,8 +101,11 @@ class Sync:
         self.runs += 1
         return tasks.Trigger(f"run {self.runs}", params)
 
-    def copy(self, entity: Entity, reference: dict[str, Any]) -> None:
-        cursor = self.cursors.setdefault(f"{reference['run_key']}/{reference['slice']}", DictCursor())
+    def cursor(self) -> DictCursor:
+        return DictCursor()
+
+    def copy(self, entity: Entity, reference: dict[str, Any], cursor: DictCursor | None = None) -> None:
+        cursor = DictCursor() if cursor is None else cursor
         tasks.load(
             entity,
             self.services,

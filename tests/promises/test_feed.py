@@ -57,7 +57,8 @@ def test_deleted_row_stays_with_the_instant_of_its_deletion(sync: Any) -> None:
     sync.api("DELETE", f"leads({gone})")
     run = sync.run("lead")
     row = sync.rows("lead")[gone]
-    assert (run["deleted"], row["last_name"], row["crm_deleted_at"]) == (1, "Gone", run_instant(run["begun_at"]))
+    assert (run["deleted"], row["last_name"]) == (1, "Gone")
+    assert run_instant(run["begun_at"]) <= row["crm_deleted_at"] <= run_instant(run["finished_at"])
     assert set(sync.living("lead")) == {kept}
     # Created anew under the same id, it comes back to life.
     sync.api("POST", "leads", {"leadid": gone, "lastname": "Back"})

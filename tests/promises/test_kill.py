@@ -134,8 +134,8 @@ class Harness:
             marketing=marketing,
         )
 
-    def cursor(self, countdown: Countdown) -> FileStore:
-        return FileStore(self.folder / "cursor", countdown)
+    def cursor(self, countdown: Countdown, task: str) -> FileStore:
+        return FileStore(self.folder / f"cursor of {task}", countdown)
 
     def die_at(self, moment: int, step: Callable[[Countdown], object]) -> bool:
         """Run a step in a child that is killed at the n-th moment; say whether it got so far."""
@@ -216,9 +216,14 @@ def run_to_the_end(harness: Harness, *, deadly: bool = False, **params: Any) -> 
             deaths[name] = moment
         return step(Countdown(0))
 
-    run_key, references = survive("begin", lambda c: tasks.begin(entity, harness.services(c), trigger))
+    run_key, references = survive(
+        "begin", lambda c: tasks.begin(entity, harness.services(c), trigger, harness.cursor(c, trigger.run_id))
+    )
     for reference in references:
-        survive("extract", lambda c, r=reference: tasks.extract(entity, harness.services(c), r, harness.cursor(c)))
+        survive(
+            "extract",
+            lambda c, r=reference: tasks.extract(entity, harness.services(c), r, harness.cursor(c, "extract")),
+        )
         survive("transform", lambda c, r=reference: tasks.transform(entity, harness.services(c), r))
         survive("load", lambda c, r=reference: tasks.load(entity, harness.services(c), r))
     survive("finish", lambda c: tasks.finish(entity, harness.services(c), trigger.run_id, run_key))

@@ -5,7 +5,7 @@ one goes on.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -25,49 +25,42 @@ LONGEST_PAGE = 5_000
 class FeedPage:
     """One page of the feed.
 
-    `ids` and `versions` belong together by position; a version is 0 where Dynamics gave none, which the
-    fetch of the row will show. `deleted` are ids that no longer exist; some were never seen. `without_key`
-    counts rows that came without an id, so that no row is lost in silence. GUIDs are in lower case.
+    `ids` and `versions` belong together by position; a version is None where Dynamics gave none. `deleted` are ids
+    that no longer exist; some were never seen. `without_key` counts rows that came without an id, so that no row is
+    lost in silence. GUIDs are in lower case. `next_link` is None on the last page; a tracked read's last page has the
+    `delta_link` that the next one starts from.
     """
 
     ids: list[str]
-    versions: list[int]
+    versions: list[int | None]
     deleted: list[str]
     without_key: int = 0
+    next_link: str | None = None
+    delta_link: str | None = None
 
 
 class FeedReader:
-    """Iterates the pages of a feed, once; `delta_link` is known when they are exhausted."""
+    """Iterates the pages of a feed."""
 
     def __init__(self, client: DataverseClient, table: TableMetadata, first: Request, *, tracked: bool) -> None:
         self._client = client
         self._first = first
         self._tracked = tracked
         self._page_type = _page_decoder(table)
-        self._delta_link: str | None = None
-        self._exhausted = False
-
-    def __iter__(self) -> Iterator[FeedPage]:
-        return self.pages()
-
-    def pages(self) -> Iterator[FeedPage]:
-        """Yield the pages; raises UnexpectedAnswer when a tracked read ends without a link for the next."""
-        for page in read_pages(self._client, self._first):
-            if page.next_link is None:
-                self._delta_link = self._final_link(page)
-            yield self._decode(page)
-        self._exhausted = True
 
     @property
-    def delta_link(self) -> str | None:
-        """The link that the next tracked read starts from; None for an untracked one.
+    def path(self) -> str:
+        """What is read; the same read has the same path."""
+        return self._first.path
 
-        Raises RuntimeError before the pages are exhausted: keeping a link too early would lose changes.
+    def pages(self, *, resume_link: str | None = None) -> Iterator[FeedPage]:
+        """Yield the pages, or those from `resume_link` on (the `next_link` of a page that was kept).
+
+        Raises UnexpectedAnswer when a tracked read ends without a link for the next.
         """
-        if not self._exhausted:
-            message = "the feed has not been read to its end"
-            raise RuntimeError(message)
-        return self._delta_link
+        for page in read_pages(self._client, self._first, resume_link=resume_link):
+            final = self._final_link(page) if page.next_link is None else None
+            yield replace(self._decode(page), next_link=page.next_link, delta_link=final)
 
     def _final_link(self, page: Page) -> str | None:
         if self._tracked and page.delta_link is None:
@@ -81,7 +74,7 @@ class FeedReader:
         named = [row for row in present if row.key]
         return FeedPage(
             ids=[row.key.lower() for row in named],
-            versions=[row.version or 0 for row in named],
+            versions=[row.version for row in named],
             deleted=[row.id.lower() for row in rows if row.is_deletion and row.id],
             without_key=len(present) - len(named),
         )

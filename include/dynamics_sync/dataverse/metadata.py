@@ -26,7 +26,7 @@ _LOOKUPS = frozenset({"Lookup", "Owner", "Customer"})
 
 @dataclass(frozen=True)
 class ColumnMetadata:
-    """One column that OData can address.
+    """One column that OData can address and that can be read.
 
     `type` is Dataverse's AttributeType, and `MultiSelectPicklist` where Dataverse only says "Virtual".
     `property` is the name in rows and in `$select` (`_ownerid_value` for a lookup). `targets` are the
@@ -44,14 +44,13 @@ class ColumnMetadata:
     options: Mapping[int, str] | None = None
     date_behavior: str | None = None
     format: str | None = None
-    is_valid_for_read: bool = True
     is_valid_for_odata: bool = True
     required: str = "None"
 
 
 @dataclass(frozen=True)
 class TableMetadata:
-    """One table; `columns` is keyed by logical name and holds only what OData can address."""
+    """One table; `columns` is keyed by logical name and holds only what OData can address and read."""
 
     name: str
     set_name: str
@@ -101,7 +100,9 @@ def read_table(client: DataverseClient, logical_name: str) -> TableMetadata:
             is_multi_select=attribute.logical_name in multi_select,
         )
         for attribute in decode(attributes, ATTRIBUTES).value
-        if attribute.is_valid_for_odata is not False and attribute.attribute_of is None
+        if attribute.is_valid_for_odata is not False
+        and attribute.is_valid_for_read is not False
+        and attribute.attribute_of is None
     }
     return _table(decode(definition, DEFINITION), columns)
 
@@ -156,6 +157,5 @@ def _column(attribute: Attribute, detail: Attribute, *, is_multi_select: bool) -
         options=options.as_mapping() if options else None,
         date_behavior=behavior.value if behavior else None,
         format=detail.format,
-        is_valid_for_read=attribute.is_valid_for_read is not False,
         required=(required.value if required else None) or "None",
     )

@@ -12,7 +12,6 @@ So the first copy is checked, key by key and version by version, by the run afte
 delta link.
 """
 
-import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -20,15 +19,24 @@ from typing import Any
 import pyarrow as pa
 
 from dynamics_sync.dataverse.client import DataverseClient
-from dynamics_sync.dataverse.feed import FeedReader, read_keys, read_tracked
+from dynamics_sync.dataverse.feed import FeedPage, FeedReader, read_keys, read_tracked
 from dynamics_sync.dataverse.metadata import TableMetadata
 from dynamics_sync.dataverse.organization import total_record_count
 from dynamics_sync.dataverse.query import between, select_path
 from dynamics_sync.entity import ChangeSource, Entity
-from dynamics_sync.errors import ChangeTrackingExpired, RunParameterError, UnexpectedAnswer
+from dynamics_sync.errors import (
+    ChangeTrackingExpired,
+    RecordNotFound,
+    RequestRefused,
+    RunParameterError,
+    TableMissing,
+    TryAgain,
+    UnexpectedAnswer,
+)
+from dynamics_sync.forward.cursor import FeedCursor
 from dynamics_sync.forward.extract import Log
 from dynamics_sync.forward.fields import ReadPlan
-from dynamics_sync.forward.manifest import DELETED_FILE, IDS_FILE, KEYS_FILE, Manifest
+from dynamics_sync.forward.manifest import DELETED_FILE, IDS_FILE, KEYS_FILE, Manifest, digest_of
 from dynamics_sync.forward.request import Mode, RunRequest
 from dynamics_sync.forward.slices import (
     Slice,
@@ -46,11 +54,22 @@ from dynamics_sync.store.runs import RunIdentity, is_recorded
 from dynamics_sync.watermark import Watermark
 
 KEYS_SCHEMA = pa.schema({"id": pa.string(), "version": pa.int64()})
+_IDS_SCHEMA = pa.schema({"id": pa.string()})
 _CREATED, _MODIFIED = "createdon", "modifiedon"
 #: Dataverse counts no further.
 _COUNT_LIMIT = 5_000
 #: Into how many slices a window is cut that holds more than can be counted: the default size of the pool dynamics_api.
 _PIECES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class _Feed:
+    """A feed that was read to its end, at `ended_at`: changed keys with versions, and deleted ids."""
+
+    keys: pa.Table
+    deleted: pa.Table
+    delta_link: str | None
+    ended_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +86,7 @@ class Begin:
     client: DataverseClient
     database: MarketingDatabase
     folder: StagingFolder
+    feed: FeedCursor
     log: Log
 
     def plan_run(self) -> Manifest:
@@ -86,19 +106,32 @@ class Begin:
 
     def _full_copy(self) -> Manifest:
         """Everything, in windows. What changes meanwhile is found by the next run, which compares all versions."""
-        newest = self._edge(_MODIFIED, "desc")
+        newest = self._edge(_MODIFIED, "desc") if self._source() is ChangeSource.MODIFIEDON else None
         slices = self._table_slices()
         self.log(f"Copying the whole table in {len(slices)} slices.")
         return self._manifest(slices, watermark=Watermark(begun_at=self.run.begun_at, modified_up_to=newest))
 
     def _table_slices(self) -> list[Slice]:
-        total = total_record_count(self.client, self.entity.entity)
-        if total <= self.settings.rows_per_slice or _CREATED not in self.table.columns:
+        total = self._total()
+        few = total is not None and total <= self.settings.rows_per_slice
+        if few or _CREATED not in self.table.columns:
             return whole_table(total)
         first, last = self._edge(_CREATED, "asc"), self._edge(_CREATED, "desc")
         if first is None or last is None:
             return whole_table(total)
-        return windows_of_table(_CREATED, first, last, total, self.settings.rows_per_slice)
+        rows_per_slice = self.settings.rows_per_slice
+        return windows_of_table(_CREATED, first, last, total or _PIECES * rows_per_slice, rows_per_slice)
+
+    def _total(self) -> int | None:
+        """How many rows the table has, about; Dynamics takes a snapshot of it once a day. None if it does not tell.
+
+        It only decides how the work is cut, so that nothing depends on it.
+        """
+        try:
+            return total_record_count(self.client, self.entity.entity)
+        except (TryAgain, UnexpectedAnswer, RequestRefused) as error:
+            self.log(f"Dynamics does not tell how many rows there are, which only cuts the work less well: {error}")
+            return None
 
     def _edge(self, column: str, direction: str) -> datetime | None:
         """The first or last value of a column of time; None for a table without rows or without the column."""
@@ -107,8 +140,16 @@ class Begin:
         path = select_path(
             self.table.set_name, [column], filter=f"{column} ne null", orderby=f"{column} {direction}", top=1
         )
-        rows: list[dict[str, Any]] = self.client.get_json(path)["value"]
+        rows = self._get(path, "value")
         return datetime.fromisoformat(rows[0][column]) if rows else None
+
+    def _get(self, path: str, word: str) -> Any:
+        """Return one word of an answer; UnexpectedAnswer if it is not there."""
+        answer = self.client.get_json(path)
+        if word not in answer:
+            message = f"an answer for {self.table.set_name} has no `{word}`"
+            raise UnexpectedAnswer(message, not_done="Nothing was read")
+        return answer[word]
 
     # --- what changed ------------------------------------------------------------------------------
 
@@ -148,31 +189,35 @@ class Begin:
         elif watermark.delta_link is not None:
             try:
                 return self._delta(read_tracked(self.client, self.table, watermark.delta_link, page_size=size))
-            except ChangeTrackingExpired as expired:
-                self.log(f"{expired}")
+            except (ChangeTrackingExpired, RequestRefused, RecordNotFound, TableMissing) as refused:
+                # Whatever Dynamics has against its own link: reading all keys answers the same question.
+                self.log(f"The watermark's link is refused, so all keys are compared: {refused}")
         return self._scanned(read_tracked(self.client, self.table, page_size=size), None)
 
     def _delta(self, reader: FeedReader) -> Manifest:
-        keys, deleted = self._read_feed(reader)
-        self.folder.write_table(DELETED_FILE, pa.table({"id": pa.array(deleted, pa.string())}))
-        self.log(f"Change tracking reports {keys.num_rows:,} changed rows and {len(deleted):,} deleted ones.")
-        watermark = Watermark(begun_at=self.run.begun_at, delta_link=reader.delta_link)
-        return self._manifest(self._fetch(keys), watermark=watermark)
+        feed = self._read_feed(reader)
+        self.folder.write_table(DELETED_FILE, feed.deleted)
+        self.log(
+            f"Change tracking reports {feed.keys.num_rows:,} changed rows and {feed.deleted.num_rows:,} deleted ones."
+        )
+        watermark = Watermark(begun_at=self.run.begun_at, delta_link=feed.delta_link)
+        return self._manifest(self._fetch(feed.keys), watermark=watermark, seen_at=feed.ended_at)
 
     def _scanned(self, reader: FeedReader, newest: datetime | None) -> Manifest:
         """The keys of the whole table: fetch what is missing or older here, sweep what is missing there."""
-        keys, _ = self._read_feed(reader)
+        feed = self._read_feed(reader)
+        keys = feed.keys
         self.folder.write_table(KEYS_FILE, keys)
-        slices = self._fetch(keys)
+        slices = self._fetch(keys, of_whole_table=True)
         self.log(f"Compared the keys of all {keys.num_rows:,} rows.")
         watermark = Watermark(
             begun_at=self.run.begun_at,
-            delta_link=reader.delta_link,
+            delta_link=feed.delta_link,
             modified_up_to=newest,
             keys_checked_at=self.run.begun_at,
             keys=keys.num_rows,
         )
-        return self._manifest(slices, watermark=watermark, sweep=True)
+        return self._manifest(slices, watermark=watermark, sweep=True, seen_at=feed.ended_at)
 
     def _modified(self, watermark: Watermark) -> Manifest:
         """Rows modified since the watermark, with an overlap: a slow transaction may commit an earlier `modifiedon`."""
@@ -182,10 +227,10 @@ class Begin:
             between(_MODIFIED, since - timedelta(seconds=self.settings.overlap_seconds), None) if since else None
         )
         reader = read_keys(self.client, self.table, filter=condition, page_size=self.settings.page_size)
-        keys, _ = self._read_feed(reader)
-        self.log(f"{keys.num_rows:,} rows were modified since {since}.")
+        feed = self._read_feed(reader)
+        self.log(f"{feed.keys.num_rows:,} rows were modified since {since}.")
         advanced = watermark.model_copy(update={"begun_at": self.run.begun_at, "modified_up_to": newest})
-        return self._manifest(self._fetch(keys), watermark=advanced)
+        return self._manifest(self._fetch(feed.keys), watermark=advanced, seen_at=feed.ended_at)
 
     def _keys_are_due(self, watermark: Watermark) -> bool:
         """Deletions show only in the keys of the whole table: always where that is cheap, else after some hours."""
@@ -194,22 +239,36 @@ class Begin:
         due = watermark.keys_checked_at + timedelta(hours=self.settings.key_check_hours)
         return self.run.begun_at >= due
 
-    def _read_feed(self, reader: FeedReader) -> tuple[pa.Table, list[str]]:
-        """Read the feed to its end: keys with versions, and deleted ids."""
-        batches: list[pa.RecordBatch] = []
-        deleted: list[str] = []
-        for page in reader.pages():
-            if page.without_key:
-                message = f"the feed of {self.entity.entity} holds {page.without_key} rows without a key"
-                raise UnexpectedAnswer(message, not_done="Nothing was read")
-            batches.append(pa.record_batch([page.ids, page.versions], schema=KEYS_SCHEMA))
-            deleted += page.deleted
-        return pa.Table.from_batches(batches, schema=KEYS_SCHEMA), deleted
+    def _read_feed(self, reader: FeedReader) -> _Feed:
+        """Read the feed to its end, going on where an earlier try of this task stopped."""
+        held = self.feed.resume(reader.path) or {"pages": 0, "next_link": None, "delta_link": None, "ended_at": None}
+        number = held["pages"]
+        if held["ended_at"] is None:
+            for page in reader.pages(resume_link=held["next_link"]):
+                number += 1
+                self._stage_feed(page, number)
+                ended = datetime.now(UTC).isoformat() if page.next_link is None else None
+                held = {"pages": number, "next_link": page.next_link, "delta_link": page.delta_link, "ended_at": ended}
+                self.feed.remember(reader.path, **held)
+        names = [f"feed/page-{page:05d}" for page in range(1, number + 1)]
+        keys = [KEYS_SCHEMA.empty_table(), *(self.folder.read_table(f"{name}.parquet") for name in names)]
+        deleted = [_IDS_SCHEMA.empty_table(), *(self.folder.read_table(f"{name}.deleted.parquet") for name in names)]
+        ended_at = datetime.fromisoformat(held["ended_at"])
+        return _Feed(pa.concat_tables(keys), pa.concat_tables(deleted), held["delta_link"], ended_at)
 
-    def _fetch(self, keys: pa.Table) -> list[Slice]:
+    def _stage_feed(self, page: FeedPage, number: int) -> None:
+        if page.without_key:
+            message = f"the feed of {self.entity.entity} holds {page.without_key} rows without a key"
+            raise UnexpectedAnswer(message, not_done="Nothing was read")
+        name = f"feed/page-{number:05d}"
+        keys = pa.table({"id": page.ids, "version": page.versions}, schema=KEYS_SCHEMA)
+        self.folder.write_table(f"{name}.parquet", keys)
+        self.folder.write_table(f"{name}.deleted.parquet", pa.table({"id": page.deleted}, schema=_IDS_SCHEMA))
+
+    def _fetch(self, keys: pa.Table, *, of_whole_table: bool = False) -> list[Slice]:
         """Slices for those keys that are missing here or older; the whole table where that is most of it."""
         wanted = keys_to_fetch(self.database, self.entity, keys)
-        if len(wanted) > self.settings.rows_per_slice and 2 * len(wanted) > keys.num_rows:
+        if of_whole_table and len(wanted) > self.settings.rows_per_slice and 2 * len(wanted) > keys.num_rows:
             return self._table_slices()
         return self._slices_of_ids(wanted)
 
@@ -227,7 +286,7 @@ class Begin:
             top=1,
             count=True,
         )
-        rows = int(self.client.get_json(path)["@odata.count"])
+        rows = int(self._get(path, "@odata.count"))
         self.log(f"The window holds {'at least ' if rows >= _COUNT_LIMIT else ''}{rows:,} rows.")
         return windows_between(_MODIFIED, start, end, _PIECES if rows >= _COUNT_LIMIT else 1)
 
@@ -241,7 +300,14 @@ class Begin:
         self.folder.write_table(IDS_FILE, pa.table({"id": ids}))
         return chunks_of_ids(len(ids), self.settings.ids_per_slice)
 
-    def _manifest(self, slices: list[Slice], *, watermark: Watermark | None = None, sweep: bool = False) -> Manifest:
+    def _manifest(
+        self,
+        slices: list[Slice],
+        *,
+        watermark: Watermark | None = None,
+        sweep: bool = False,
+        seen_at: datetime | None = None,
+    ) -> Manifest:
         return Manifest(
             self.run,
             self.request.mode,
@@ -251,11 +317,6 @@ class Begin:
             watermark,
             sweep,
             self.request.allow_deletions,
+            seen_at or self.run.begun_at,
+            digest_of(self.entity),
         )
-
-
-def new_run(entity: str, run_id: str, begun_at: datetime) -> RunIdentity:
-    """Name a run. The key names its staging folder, and is another one when the same run is cleared and run again."""
-    stamp = begun_at.astimezone(UTC).strftime("%Y%m%dT%H%M%S%f")
-    digest = hashlib.sha256(run_id.encode()).hexdigest()[:8]
-    return RunIdentity(entity=entity, run_id=run_id, run_key=f"{stamp}-{digest}", begun_at=begun_at)

@@ -2,15 +2,18 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import pyarrow as pa
 
+from dynamics_sync.dataverse.batch import MOST_PARTS
 from dynamics_sync.dataverse.client import DataverseClient, Request
 from dynamics_sync.dataverse.paging import read_pages, split_page
 from dynamics_sync.dataverse.query import ids_chunks, ids_per_url, in_filter, select_path
-from dynamics_sync.errors import UnexpectedAnswer
+from dynamics_sync.errors import IncompleteAnswer, RecordNotFound, SyncError, UnexpectedAnswer
+from dynamics_sync.forward.cursor import Cursor
 from dynamics_sync.forward.decode import DecodedPage, decode_page
+from dynamics_sync.forward.fields import ReadPlan
 from dynamics_sync.forward.manifest import IDS_FILE, Manifest
 from dynamics_sync.forward.rejected import rejected_to_json
 from dynamics_sync.forward.slices import Slice, SliceKind
@@ -20,14 +23,6 @@ from dynamics_sync.staging import StagingFolder
 _IDS_PER_BATCH = 5_000
 
 Log = Callable[[str], None]
-
-
-class Cursor(Protocol):
-    """What survives a retry of a task: Airflow's task state store, or a dict-like stand-in."""
-
-    def get(self, key: str, default: Any = None) -> Any: ...
-
-    def set(self, key: str, value: Any) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +70,12 @@ def page_names(folder: StagingFolder, piece: Slice) -> list[str]:
     return [_page_name(piece, page) for page in range(1, pages + 1)]
 
 
+def rows_read(folder: StagingFolder, piece: Slice) -> int:
+    """How many rows Dynamics gave for a slice."""
+    rows: int = folder.read_json(f"{piece.folder}/extract.json")["rows"]
+    return rows
+
+
 def _read_windows(
     manifest: Manifest, piece: Slice, _: StagingFolder, client: DataverseClient, progress: _Progress
 ) -> Iterator[tuple[DecodedPage, Any]]:
@@ -86,7 +87,7 @@ def _read_windows(
     pages = read_pages(client, first, resume_link=progress.position, start_number=progress.pages + 1)
     for page in pages:
         decoded = decode_page(page.body, plan)
-        _check_page(decoded.rows, page.rows, manifest)
+        _check_page(decoded.rows, page.rows, plan)
         yield decoded, page.next_link
 
 
@@ -100,24 +101,53 @@ def _read_ids(
     start = progress.position or 0
     while start < len(ids):
         part = ids[start : start + _IDS_PER_BATCH]
-        requests = [
-            Request(select_path(plan.set_name, plan.select, filter=in_filter(plan.key, chunk)), prefer=plan.prefer)
-            for chunk in ids_chunks(part, per_url)
-        ]
         start += len(part)
-        pages = [split_page(answer, 1) for answer in client.batch(requests)]
-        decoded = [decode_page(page.body, plan) for page in pages]
-        merged = DecodedPage(
-            pa.concat_tables([page.table for page in decoded]),
-            tuple(r for page in decoded for r in page.rejected),
-        )
-        _check_page(merged.rows, sum(page.rows for page in pages), manifest)
-        yield merged, start if start < len(ids) else None
+        page = _fetch(client, plan, part, per_url)
+        _check_missing(client, plan, part, page)
+        yield page, start if start < len(ids) else None
 
 
-def _check_page(decoded: int, given: int, manifest: Manifest) -> None:
+def _fetch(client: DataverseClient, plan: ReadPlan, ids: list[str], per_url: int) -> DecodedPage:
+    requests = [
+        Request(select_path(plan.set_name, plan.select, filter=in_filter(plan.key, chunk)), prefer=plan.prefer)
+        for chunk in ids_chunks(ids, per_url)
+    ]
+    pages = [split_page(answer, 1) for answer in client.batch(requests)]
+    if any(page.next_link for page in pages):
+        message = f"a read of at most {per_url} named rows of {plan.set_name} came in several pages"
+        raise UnexpectedAnswer(message, not_done="The rows were not staged")
+    decoded = [decode_page(page.body, plan) for page in pages]
+    merged = DecodedPage(
+        pa.concat_tables([page.table for page in decoded]), tuple(r for page in decoded for r in page.rejected)
+    )
+    _check_page(merged.rows, sum(page.rows for page in pages), plan)
+    return merged
+
+
+def _check_missing(client: DataverseClient, plan: ReadPlan, ids: list[str], page: DecodedPage) -> None:
+    """Ask for each row that was named but did not come. Only "does not exist" counts as gone: it was deleted meanwhile.
+
+    Anything else would lose a change, as the watermark moves on and no later feed names the row again.
+    """
+    brought = {key.lower() for key in page.table[plan.key].to_pylist() if key is not None}
+    brought |= {row.record_key.lower() for row in page.rejected if row.record_key is not None}
+    missing = [key for key in ids if key not in brought]
+    for start in range(0, len(missing), MOST_PARTS):
+        requests = [
+            Request(f"{plan.set_name}({key})?$select={plan.key}") for key in missing[start : start + MOST_PARTS]
+        ]
+        for outcome in client.batch_each(requests):
+            if isinstance(outcome, RecordNotFound):
+                continue
+            if isinstance(outcome, SyncError):
+                raise outcome
+            message = f"Dynamics left out {len(missing)} of {len(ids)} rows of {plan.set_name} that it has"
+            raise IncompleteAnswer(message, not_done="The rows were not staged")
+
+
+def _check_page(decoded: int, given: int, plan: ReadPlan) -> None:
     if decoded != given:
-        message = f"a page of {manifest.plan.set_name} holds {given} rows, of which {decoded} were read"
+        message = f"a page of {plan.set_name} holds {given} rows, of which {decoded} were read"
         raise UnexpectedAnswer(message, not_done="The page was not staged")
 
 

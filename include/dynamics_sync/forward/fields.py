@@ -156,6 +156,10 @@ def _plan_field(table: str, name: str, spec: FieldSpec, column: ColumnMetadata) 
         found = f"{column.type} ({column.date_behavior})" if column.type == "DateTime" else column.type
         message = f"{table}.{name} is {found} in Dynamics, but {spec.type} in the catalogue"
         raise ColumnRetyped(message, not_done="Nothing was read")
+    if spec.type is FieldType.LOOKUP and len(spec.targets) == 1 and len(column.targets) > 1:
+        message = f"{table}.{name} points at {', '.join(column.targets)} in Dynamics, but at one table in the catalogue"
+        step = "List all of `targets` in the catalogue, so that each id comes with the table that it belongs to"
+        raise ColumnRetyped(message, not_done="Nothing was read", next_step=step)
     scale = {FieldType.MONEY: 4, FieldType.DECIMAL: 10}.get(spec.type)
     has_options = spec.type in (FieldType.OPTION, FieldType.OPTIONS)
     options = dict(column.options or {}) if has_options else None

@@ -5,6 +5,7 @@ import pyarrow as pa
 from dynamics_sync.entity import Entity
 from dynamics_sync.forward.extract import Log
 from dynamics_sync.forward.manifest import DELETED_FILE, KEYS_FILE, Manifest
+from dynamics_sync.forward.manifest import FILE as MANIFEST
 from dynamics_sync.settings import Settings
 from dynamics_sync.staging import StagingFolder
 from dynamics_sync.store.database import MarketingDatabase
@@ -35,10 +36,12 @@ def finish_slices(
     check_slices(database, manifest.run, len(manifest.slices))
     deleted = 0
     if manifest.sweep:
-        deleted = mark_absent(database, entity, manifest.run, folder.read_table(KEYS_FILE), breaker)
+        deleted = mark_absent(
+            database, entity, manifest.run, folder.read_table(KEYS_FILE), breaker, seen_at=manifest.seen_at
+        )
     elif folder.exists(DELETED_FILE):
         ids = folder.read_table(DELETED_FILE)["id"].combine_chunks()
-        deleted = mark_deleted(database, entity, manifest.run, _one_array(ids), breaker)
+        deleted = mark_deleted(database, entity, manifest.run, _one_array(ids), breaker, seen_at=manifest.seen_at)
     counts = finish_run(database, manifest.run, deleted)
     if manifest.watermark is not None:
         watermarks.advance(manifest.watermark, log=log)
@@ -48,8 +51,13 @@ def finish_slices(
     )
     if counts.rejected:
         log(f"{counts.rejected:,} rows were set aside: select * from sync_quarantine where resolved_at is null")
-    folder.remove()
     return counts
+
+
+def remove_staging(folder: StagingFolder) -> None:
+    """Remove what the run staged, the manifest first: without it a later try knows that the work was done."""
+    folder.remove_file(MANIFEST)
+    folder.remove()
 
 
 def _one_array(array: pa.Array | pa.ChunkedArray) -> pa.Array:

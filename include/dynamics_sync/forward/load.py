@@ -1,7 +1,7 @@
 """load: bring one transformed slice into the marketing database."""
 
 from dynamics_sync.entity import Entity
-from dynamics_sync.forward.extract import Log
+from dynamics_sync.forward.extract import Log, page_names, rows_read
 from dynamics_sync.forward.manifest import Manifest
 from dynamics_sync.forward.rejected import Rejected, rejected_from_json
 from dynamics_sync.staging import StagingFolder
@@ -21,17 +21,20 @@ def load_staged(
 ) -> Counts:
     """Bring a transformed slice into the marketing database, in one transaction; repeating it changes nothing."""
     piece = manifest.piece(number)
-    rows = folder.read_table(f"{piece.folder}/rows.parquet")
-    rejected = rejected_from_json(folder.read_json(f"{piece.folder}/rejected.json"))
+    names = page_names(folder, piece)
+    pages = (folder.read_table(f"{name}.rows.parquet") for name in names)
+    rejected = [row for name in names for row in rejected_from_json(folder.read_json(f"{name}.rows.rejected.json"))]
     counts = load_slice(
         database,
         entity,
         manifest.run,
         number,
-        rows,
+        pages,
         [_for_store(row) for row in rejected],
-        read=rows.num_rows + len(rejected),
+        # What Dynamics gave, not what arrived here: a row that got lost on the way must show.
+        read=rows_read(folder, piece),
         filtered=0,
+        absent=frozenset(manifest.plan.absent),
     )
     log(
         f"Read {counts.read:,} = inserted {counts.inserted:,} + updated {counts.updated:,} + unchanged "

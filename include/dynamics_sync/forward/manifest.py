@@ -1,10 +1,13 @@
 """The manifest: what begin decided, written to staging once and read by every other task of the run."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
 
+from dynamics_sync.entity import Entity
+from dynamics_sync.errors import CatalogueChanged
 from dynamics_sync.forward.fields import ReadPlan
 from dynamics_sync.forward.request import Mode
 from dynamics_sync.forward.slices import Slice
@@ -35,6 +38,10 @@ class Manifest:
     #: Rows that are not in KEYS_FILE are marked as deleted.
     sweep: bool
     allow_deletions: bool
+    #: When the feed had been read to its end: what it calls deleted was so by then.
+    seen_at: datetime
+    #: Which catalogue the run was planned with.
+    catalogue: str
 
     def write(self, folder: StagingFolder) -> None:
         """Write the manifest as the last thing that begin does."""
@@ -54,6 +61,8 @@ class Manifest:
                 "watermark": None if self.watermark is None else self.watermark.model_dump_json(exclude_none=True),
                 "sweep": self.sweep,
                 "allow_deletions": self.allow_deletions,
+                "seen_at": self.seen_at.isoformat(),
+                "catalogue": self.catalogue,
             },
         )
 
@@ -72,8 +81,24 @@ class Manifest:
             None if written is None else Watermark.model_validate_json(written),
             value["sweep"],
             value["allow_deletions"],
+            datetime.fromisoformat(value["seen_at"]),
+            value["catalogue"],
         )
 
     def piece(self, number: int) -> Slice:
         """Return the slice of that number; they count from 1."""
         return self.slices[number - 1]
+
+
+def digest_of(entity: Entity) -> str:
+    """Name the state of an entity's file; another name means that the file was edited."""
+    return hashlib.sha256(entity.model_dump_json().encode()).hexdigest()[:16]
+
+
+def read_manifest(folder: StagingFolder, entity: Entity) -> Manifest:
+    """Read what begin wrote; StagingGone if it is not there, CatalogueChanged if it was for another catalogue."""
+    manifest = Manifest.read(folder)
+    if manifest.catalogue != digest_of(entity):
+        message = f"the catalogue file of {entity.entity} was edited while its run {manifest.run.run_id} was going on"
+        raise CatalogueChanged(message, not_done="The task did nothing")
+    return manifest

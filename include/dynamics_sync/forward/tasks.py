@@ -4,23 +4,27 @@ Between tasks travel references only (which run, which slice); rows travel throu
 """
 
 import logging
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from dynamics_sync.dataverse.client import DataverseClient
 from dynamics_sync.dataverse.metadata import read_table
 from dynamics_sync.dataverse.organization import read_organization
 from dynamics_sync.entity import Entity
-from dynamics_sync.errors import StagingGone, SyncError
-from dynamics_sync.forward.begin import Begin, new_run
-from dynamics_sync.forward.extract import Cursor, extract_slice
+from dynamics_sync.errors import RunParameterError, SyncError, Unexpected
+from dynamics_sync.forward.begin import Begin
+from dynamics_sync.forward.cursor import Cursor, FeedCursor, resume_run
+from dynamics_sync.forward.extract import extract_slice
 from dynamics_sync.forward.fields import plan_reading
-from dynamics_sync.forward.finish import finish_slices
+from dynamics_sync.forward.finish import finish_slices, remove_staging
 from dynamics_sync.forward.load import load_staged
-from dynamics_sync.forward.manifest import Manifest
+from dynamics_sync.forward.manifest import FILE as MANIFEST
+from dynamics_sync.forward.manifest import Manifest, read_manifest
 from dynamics_sync.forward.request import RunRequest, request_for_backfill, request_from_params
 from dynamics_sync.forward.transform import transform_slice
 from dynamics_sync.settings import Settings
@@ -28,7 +32,7 @@ from dynamics_sync.staging import StagingFolder, StagingPath
 from dynamics_sync.store.database import MarketingDatabase
 from dynamics_sync.store.environments import check_environment
 from dynamics_sync.store.runs import RunIdentity, begin_run, fail_run, run_state
-from dynamics_sync.store.schema import ensure_tables, rows_schema
+from dynamics_sync.store.schema import ensure_tables, has_table, rows_schema
 from dynamics_sync.store.views import ensure_views
 from dynamics_sync.watermark import Variables, WatermarkStore
 
@@ -69,17 +73,24 @@ class Trigger:
 
     def request(self) -> RunRequest:
         """Return what the run is asked to do; RunParameterError if it cannot be done."""
-        if self.is_backfill and self.interval_start and self.interval_end:
+        if self.is_backfill:
+            if self.interval_start is None or self.interval_end is None:
+                message = f"the backfill run {self.run_id} has no data interval"
+                raise RunParameterError(message, not_done="Nothing was read")
             return request_for_backfill(self.interval_start, self.interval_end)
         return request_from_params(self.params)
 
 
-def begin(entity: Entity, services: Services, trigger: Trigger) -> tuple[str, list[SliceReference]]:
-    """Return the key of the run and one reference for each slice; the manifest in staging holds the rest."""
-    run = new_run(entity.entity, trigger.run_id, datetime.now(UTC))
+def begin(entity: Entity, services: Services, trigger: Trigger, cursor: Cursor) -> tuple[str, list[SliceReference]]:
+    """Return the key of the run and one reference for each slice; the manifest in staging holds the rest.
+
+    `cursor` survives a retry of the task: a feed that was read in part is read on.
+    """
+    run, feed = resume_run(cursor, entity, trigger.run_id, datetime.now(UTC))
     with _recorded(services, run) as database:
         begin_run(database, run, "backfill" if trigger.is_backfill else str(trigger.params.get("mode") or "changes"))
-        slices = _plan(entity, trigger.request(), run, services, database).slices
+        slices = _plan(entity, trigger.request(), run, services, database, feed).slices
+    feed.forget()
     return run.run_key, [
         {"run_key": run.run_key, "slice": piece.number, "label": f"{piece.number} of {len(slices)}: {piece.label}"}
         for piece in slices
@@ -87,95 +98,125 @@ def begin(entity: Entity, services: Services, trigger: Trigger) -> tuple[str, li
 
 
 def _plan(
-    entity: Entity, request: RunRequest, run: RunIdentity, services: Services, database: MarketingDatabase
+    entity: Entity,
+    request: RunRequest,
+    run: RunIdentity,
+    services: Services,
+    database: MarketingDatabase,
+    feed: FeedCursor,
 ) -> Manifest:
     client = services.dynamics()
     # Before all else: nothing of a foreign organisation may reach the tables.
     check_environment(database, asdict(read_organization(client)))
+    is_new = not has_table(database, entity)
     for change in ensure_tables(database, entity):
         log.info("%s", change)
     ensure_views(database)
     table = read_table(client, entity.entity)
     plan = plan_reading(entity, table)
     if plan.absent:
-        log.info("Not in this organisation, so left empty: %s.", ", ".join(plan.absent))
+        log.info("Not in this organisation, so left as they are: %s.", ", ".join(plan.absent))
     return Begin(
         entity=entity,
         request=request,
         run=run,
         table=table,
         plan=plan,
-        watermark=services.watermark(entity).read(),
+        # Changes since a watermark are not enough to fill a table that was just made.
+        watermark=None if is_new else services.watermark(entity).read(),
         settings=services.settings,
         client=client,
         database=database,
         folder=services.folder(entity, run.run_key),
+        feed=feed,
         log=log.info,
     ).plan_run()
 
 
 def extract(entity: Entity, services: Services, reference: SliceReference, cursor: Cursor) -> SliceReference:
     """Stage one slice, going on where an earlier try of the task stopped."""
-    folder = services.folder(entity, reference["run_key"])
-    manifest = Manifest.read(folder)
-    with _recorded(services, manifest.run):
-        extract_slice(manifest, reference["slice"], folder, services.dynamics(), cursor, log=log.info)
+    with _opened(entity, services, reference["run_key"]) as opened:
+        extract_slice(opened.manifest, reference["slice"], opened.folder, services.dynamics(), cursor, log=log.info)
     return reference
 
 
 def transform(entity: Entity, services: Services, reference: SliceReference) -> SliceReference:
     """Bring one staged slice into our format."""
-    folder = services.folder(entity, reference["run_key"])
-    manifest = Manifest.read(folder)
-    with _recorded(services, manifest.run) as database:
-        schema, digits = rows_schema(entity), database.exact_digits
-        rows = transform_slice(manifest, reference["slice"], folder, entity, schema, exact_digits=digits)
+    with _opened(entity, services, reference["run_key"]) as opened:
+        schema, digits = rows_schema(entity), opened.database.exact_digits
+        rows = transform_slice(opened.manifest, reference["slice"], opened.folder, entity, schema, exact_digits=digits)
     log.info("%s rows are ready for load.", f"{rows:,}")
     return reference
 
 
 def load(entity: Entity, services: Services, reference: SliceReference) -> dict[str, int]:
     """Merge one slice into the marketing database; return its counts."""
-    folder = services.folder(entity, reference["run_key"])
-    manifest = Manifest.read(folder)
-    with _recorded(services, manifest.run) as database:
-        return asdict(load_staged(manifest, reference["slice"], folder, entity, database, log=log.info))
+    with _opened(entity, services, reference["run_key"]) as opened:
+        counts = load_staged(opened.manifest, reference["slice"], opened.folder, entity, opened.database, log=log.info)
+    return asdict(counts)
 
 
 def finish(entity: Entity, services: Services, run_id: str, run_key: str) -> dict[str, int]:
     """Apply deletions, check the counts, advance the watermark; return the counts of the run."""
     folder = services.folder(entity, run_key)
-    try:
-        manifest = Manifest.read(folder)
-    except StagingGone:
-        # A try that was killed after its work was done has begun to remove the folder.
-        counts = _finished_before(services, RunIdentity(entity.entity, run_id, run_key, datetime.now(UTC)))
-        folder.remove()
-        return counts
-    with _recorded(services, manifest.run) as database:
-        store = services.watermark(entity)
-        return asdict(finish_slices(manifest, folder, entity, database, store, services.settings, log=log.info))
-
-
-def _finished_before(services: Services, run: RunIdentity) -> dict[str, int]:
+    run = RunIdentity(entity.entity, run_id, run_key, datetime.now(UTC))
     with _recorded(services, run) as database:
-        if run_state(database, run) != "success":
-            message = f"the staging of run {run.run_id} is gone"
-            raise StagingGone(message, not_done="The watermark did not move")
-    log.info("The run was finished by an earlier try.")
-    return {}
+        if not folder.exists(MANIFEST) and run_state(database, run) == "success":
+            # A try that was killed after its work was done has begun to remove the folder, the manifest first.
+            log.info("The run was finished by an earlier try.")
+            remove_staging(folder)
+            return {}
+        manifest = read_manifest(folder, entity)
+        store = services.watermark(entity)
+        counts = finish_slices(manifest, folder, entity, database, store, services.settings, log=log.info)
+        remove_staging(folder)
+    return asdict(counts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """What begin left for a task, and the database."""
+
+    manifest: Manifest
+    folder: StagingFolder
+    database: MarketingDatabase
+
+
+@contextmanager
+def _opened(entity: Entity, services: Services, run_key: str) -> Iterator[_Opened]:
+    folder = services.folder(entity, run_key)
+    # The key alone says which run failed, should the manifest be the thing that is missing.
+    with _recorded(services, RunIdentity(entity.entity, "", run_key, datetime.now(UTC))) as database:
+        yield _Opened(read_manifest(folder, entity), folder, database)
 
 
 @contextmanager
 def _recorded(services: Services, run: RunIdentity) -> Iterator[MarketingDatabase]:
-    """Open the marketing database for a task; a failure inside is written to `sync_run`."""
+    """Open the marketing database for a task; a failure inside is written to `sync_run`.
+
+    An error that is not of our tree leaves as `Unexpected`, without its text, which may quote values of records.
+    """
     with services.marketing() as database:
         try:
             yield database
         except SyncError as error:
-            fail_run(database, run, error)
+            _record_failure(database, run, error)
             raise
-        except Exception as error:
-            # Its text may hold values of records; the kind of error is enough here, the log has the place.
-            fail_run(database, run, f"unexpected {type(error).__name__}; see the log of the task")
-            raise
+        except Exception as error:  # noqa: BLE001 - it is raised again, as one of ours
+            unexpected = Unexpected(f"{type(error).__name__} at {place_of(error)}", not_done="The task stopped there")
+            _record_failure(database, run, unexpected)
+            raise unexpected from None
+
+
+def _record_failure(database: MarketingDatabase, run: RunIdentity, error: SyncError) -> None:
+    try:
+        fail_run(database, run, error)
+    except SyncError as second:
+        # The first error says what happened; that it could not be written down must not take its place.
+        log.warning("The failure could not be written to sync_run: %s", second)
+
+
+def place_of(error: BaseException) -> str:
+    """Say where an error came from: files, lines and functions, innermost first, without any values."""
+    frames = traceback.extract_tb(error.__traceback__)[-4:]
+    return " < ".join(f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in reversed(frames))

@@ -54,21 +54,17 @@ def transform_slice(
 ) -> int:
     """Transform the staged pages of a slice, one at a time; return how many rows are ready for load.
 
-    Staged: `slice-NNNN/rows.parquet` and `slice-NNNN/rejected.json`, the latter also with what extract could not read.
+    Staged beside each page: `.rows.parquet`, and `.rows.rejected.json` also with what extract could not read.
     """
-    piece = manifest.piece(number)
-    tables = [rows_schema.empty_table()]
-    rejected: list[Rejected] = []
-    for name in page_names(folder, piece):
+    ready = 0
+    for name in page_names(folder, manifest.piece(number)):
         page = folder.read_table(f"{name}.parquet")
-        rejected += rejected_from_json(folder.read_json(f"{name}.rejected.json"))
+        unread = rejected_from_json(folder.read_json(f"{name}.rejected.json"))
         done = transform_rows(page, entity, manifest.plan, rows_schema, exact_digits=exact_digits)
-        tables.append(done.rows)
-        rejected += done.rejected
-    rows = pa.concat_tables(tables)
-    folder.write_table(f"{piece.folder}/rows.parquet", rows)
-    folder.write_json(f"{piece.folder}/rejected.json", rejected_to_json(rejected))
-    return int(rows.num_rows)
+        folder.write_table(f"{name}.rows.parquet", done.rows)
+        folder.write_json(f"{name}.rows.rejected.json", rejected_to_json((*unread, *done.rejected)))
+        ready += done.rows.num_rows
+    return ready
 
 
 @dataclass(slots=True)

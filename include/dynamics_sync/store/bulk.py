@@ -5,7 +5,7 @@ such as ADBC would save half a second for 50,000 rows, but would bring a second 
 of them on one file break each other's locks (https://www.sqlite.org/howtocorrupt.html, section 2.2.1).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import psycopg
@@ -28,16 +28,16 @@ def temporary_table(name: str, *columns: sa.Column[Any]) -> sa.Table:
     return sa.Table(name, sa.MetaData(), *columns, prefixes=["TEMPORARY"], postgresql_on_commit="DROP")
 
 
-def ingest(connection: sa.Connection, table: sa.Table, rows: pa.Table) -> None:
-    """Create the temporary table and fill it with the rows, whose columns bear the names of the table's."""
+def ingest(connection: sa.Connection, table: sa.Table, pages: Iterable[pa.Table]) -> None:
+    """Create the temporary table and fill it page by page; the pages' columns bear the names of the table's."""
     table.create(connection, checkfirst=False)
-    ordered = rows.select([column.name for column in table.columns])
+    names = [column.name for column in table.columns]
+    fill = _copy if connection.dialect.name == "postgresql" else _insert_many
+    for page in pages:
+        fill(connection, table, page.select(names))
     if connection.dialect.name == "postgresql":
-        _copy(connection, table, ordered)
         # A new table has no statistics, and the planner would take a nested loop for any size.
         connection.execute(sa.text(f"ANALYZE {_quoted(connection, table)}"))
-    else:
-        _insert_many(connection, table, ordered)
 
 
 def unique_rows(rows: pa.Table, key: str, version: str) -> pa.Table:
@@ -82,7 +82,8 @@ def _insert_many(connection: sa.Connection, table: sa.Table, rows: pa.Table) -> 
     places = ", ".join("?" * rows.num_columns)
     statement = f"INSERT INTO {_quoted(connection, table)} VALUES ({places})"
     for batch in rows.to_batches(max_chunksize=_CHUNK_ROWS):
-        connection.exec_driver_sql(statement, list(_sqlite_rows(batch)))
+        if batch.num_rows:  # A table put together of several may have an empty piece; no rows would mean no parameters.
+            connection.exec_driver_sql(statement, list(_sqlite_rows(batch)))
 
 
 def _sqlite_rows(batch: pa.RecordBatch) -> Iterator[tuple[object, ...]]:

@@ -4,6 +4,7 @@ Connections are opened for one transaction and closed after it. A task needs few
 fork of Airflow's task runner.
 """
 
+import re
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -34,6 +35,21 @@ LOCK_TIMEOUT = 300.0
 
 #: 64 MB. GUIDs arrive in no order, so that a merge touches pages all over the table.
 _SQLITE_CACHE_KIB = 65_536
+
+#: Seconds. A connection's own `connect_timeout` goes before it.
+CONNECT_TIMEOUT = 10
+
+#: What a PostgreSQL server, or its driver, says of a set-up that no later try will change. An error of a connection has
+#: no SQLSTATE, and its text names role, database and host.
+_WRONG_SETUP = {
+    "password authentication failed": "the server refused the password",
+    "no password supplied": "the server asks for a password, and the connection has none",
+    "authentication failed": "the server did not authenticate the user",
+    "no pg_hba.conf entry": "the server's pg_hba.conf does not let this user in from here",
+    "is not permitted to log in": "the user may not log in",
+    "permission denied for database": "the user may not connect to the database",
+}
+_MISSING = re.compile(r'(role|database) ".*" does not exist', re.DOTALL)
 
 _NOTHING_STORED = "The transaction was rolled back, nothing of it is stored"
 
@@ -155,7 +171,8 @@ def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
 
 
 def _postgresql_engine(url: sa.URL, lock_timeout: float) -> sa.Engine:
-    engine = sa.create_engine(url, poolclass=sa.NullPool, hide_parameters=True)
+    arguments = {} if "connect_timeout" in url.query else {"connect_timeout": CONNECT_TIMEOUT}
+    engine = sa.create_engine(url, poolclass=sa.NullPool, hide_parameters=True, connect_args=arguments)
 
     @sa.event.listens_for(engine, "connect")
     def _prepare(connection: psycopg.Connection[Any], _record: object) -> None:
@@ -183,6 +200,13 @@ def _translate(error: BaseException | None) -> SyncError:
         return _translate_sqlite(error)
     sqlstate = getattr(error, "sqlstate", None)
     if isinstance(error, psycopg.OperationalError):
+        wrong = None if sqlstate else _wrong_setup(str(error))
+        if wrong:
+            return MarketingConnectionError(
+                f"the marketing database cannot be used: {wrong}",
+                not_done="Nothing was connected",
+                next_step="Correct login, password, schema and host of the connection, or the rights on the server",
+            )
         # Without an SQLSTATE it comes from libpq and is about host, port and user only.
         reason = f"SQLSTATE {sqlstate}" if sqlstate else str(error).partition("\n")[0]
         return MarketingDatabaseBusy(
@@ -192,6 +216,14 @@ def _translate(error: BaseException | None) -> SyncError:
         f"the marketing database refused a statement ({type(error).__name__}, SQLSTATE {sqlstate})",
         not_done=_NOTHING_STORED,
     )
+
+
+def _wrong_setup(text: str) -> str | None:
+    """Say what is wrong with a connection for good; None if a later try may succeed."""
+    missing = _MISSING.search(text)
+    if missing:
+        return f"the {missing[1]} does not exist"
+    return next((reason for words, reason in _WRONG_SETUP.items() if words in text), None)
 
 
 def _translate_sqlite(error: sqlite3.Error) -> SyncError:

@@ -1,6 +1,11 @@
-"""Mark rows as deleted: those that Dynamics names, or those that it no longer has. A breaker stands before both."""
+"""Mark rows as deleted: those that Dynamics names, or those that it no longer has. A breaker stands before both.
+
+What a feed says holds for the instant at which it was read to its end, and for no later one. That instant is the mark.
+A row that was read after it is spared; a row that was read before it does not come back by being loaded late.
+"""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
@@ -13,14 +18,22 @@ from dynamics_sync.store.database import MarketingDatabase, take_lock
 from dynamics_sync.store.difference import ingest_keys
 from dynamics_sync.store.merge import entity_lock
 from dynamics_sync.store.runs import RunIdentity
-from dynamics_sync.store.schema import DELETED_AT, UPDATED_AT, entity_table
+from dynamics_sync.store.schema import DELETED_AT, READ_AT, UPDATED_AT, entity_table
 from dynamics_sync.store.sync_tables import SYNC_QUARANTINE
+
+#: So many rows may go from a table of any size.
+_FEW_ROWS = 3
+
+#: More than this share of a table may go only where `share` is set even higher.
+_LARGEST_SHARE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Breaker:
     """The limit of deletions in one run: more than `at_least` rows and more than `share` (0 to 1) of the living ones.
 
+    So that `at_least` does not give a small table away, more than 3 rows and more than half of the living ones are too
+    many as well, whatever `at_least` says; instead of the half counts a `share` that is larger.
     `open` says that a person allowed this run to delete whatever it finds.
     """
 
@@ -30,13 +43,23 @@ class Breaker:
 
     def check(self, entity: Entity, count: int, living: int) -> None:
         """Raise DeletionBreaker if `count` of `living` rows is more than the limit."""
-        if self.open or count <= self.at_least or count <= self.share * living:
+        limit = None if self.open else self._passed_limit(count, living)
+        if limit is None:
             return
-        message = (
-            f"{entity.entity}: {count} of {living} living rows would be marked as deleted;"
-            f" the limit is {self.at_least} rows or {self.share:.1%} of them, whichever is more"
-        )
+        message = f"{entity.entity}: {count} of {living} living rows would be marked as deleted; the limit is {limit}"
         raise DeletionBreaker(message, not_done="None was marked")
+
+    def _passed_limit(self, count: int, living: int) -> str | None:
+        """Return the limit that so many rows pass, in words; None if they pass none."""
+        if count > self.at_least and count > self.share * living:
+            return (
+                f"{self.at_least} rows (deletion_breaker_at_least) or {self.share:.1%} of them"
+                " (deletion_breaker_share), whichever is more"
+            )
+        most = max(self.share, _LARGEST_SHARE)
+        if count > _FEW_ROWS and count > most * living:
+            return f"{most:.1%} of them in a small table, where more than {_FEW_ROWS} would go"
+        return None
 
 
 def mark_deleted(
@@ -45,9 +68,12 @@ def mark_deleted(
     run: RunIdentity,
     ids: "pa.Array[Any] | pa.ChunkedArray[Any]",
     breaker: Breaker,
+    *,
+    seen_at: datetime,
 ) -> int:
     """Mark the rows of the ids that the feed names as deleted; ids that are not held are normal.
 
+    `seen_at` is when the feed was read to its end. A row that this run or one that began later brought stays alive.
     Returns how many rows this run marked, also when it is repeated. Open quarantine rows of the ids are closed.
     Raises DeletionBreaker before anything is marked.
     """
@@ -57,15 +83,25 @@ def mark_deleted(
         take_lock(connection, entity_lock(entity))
         named = ingest_keys(connection, keys)
         is_named = sa.exists().where(named.c.id == held.c[entity.key.column])
-        marked = _mark(db, connection, entity, run, is_named, breaker)
-        quarantine.close(connection, entity, quarantine.is_among(entity, named), db.now())
+        marked = _mark(db, connection, entity, run, is_named, breaker, seen_at)
+        gone = sa.and_(quarantine.is_among(entity, named), SYNC_QUARANTINE.c.last_seen_at <= seen_at)
+        quarantine.close(connection, entity, gone, db.now())
     return marked
 
 
-def mark_absent(db: MarketingDatabase, entity: Entity, run: RunIdentity, keys: pa.Table, breaker: Breaker) -> int:
+def mark_absent(
+    db: MarketingDatabase,
+    entity: Entity,
+    run: RunIdentity,
+    keys: pa.Table,
+    breaker: Breaker,
+    *,
+    seen_at: datetime,
+) -> int:
     """Mark the living rows that are not among `keys` (id string, version int64), which name all that Dynamics has.
 
-    A row that changed here after the run began stays: the keys may have been read before the row was made.
+    `seen_at` is when the keys were read to their end. A row that this run or one that began later brought stays alive.
+    A row that another run brought meanwhile may be marked; the next run finds it among the keys, and brings it back.
     Returns how many rows this run marked, also when it is repeated. Open quarantine rows of absent records are closed.
     Raises DeletionBreaker before anything is marked; always if there are no keys while rows are alive.
     """
@@ -75,8 +111,7 @@ def mark_absent(db: MarketingDatabase, entity: Entity, run: RunIdentity, keys: p
         named = ingest_keys(connection, keys)
         _check_not_empty(connection, entity, keys, breaker)
         is_absent = ~sa.exists().where(named.c.id == held.c[entity.key.column])
-        was_there = sa.or_(held.c[UPDATED_AT] < run.begun_at, held.c[DELETED_AT] == run.begun_at)
-        marked = _mark(db, connection, entity, run, sa.and_(is_absent, was_there), breaker)
+        marked = _mark(db, connection, entity, run, is_absent, breaker, seen_at)
         gone = sa.and_(
             quarantine.has_guid(),
             ~quarantine.is_among(entity, named),
@@ -93,14 +128,17 @@ def _mark(
     run: RunIdentity,
     which: sa.ColumnElement[bool],
     breaker: Breaker,
+    seen_at: datetime,
 ) -> int:
     held = entity_table(entity)
     is_alive = held.c[DELETED_AT].is_(None)
-    breaker.check(entity, _count(connection, held, sa.and_(is_alive, which)), _count(connection, held, is_alive))
-    values = {DELETED_AT: run.begun_at, UPDATED_AT: db.now()}
-    connection.execute(held.update().where(is_alive, which).values(values))
-    # Counted afterwards, by the run's own mark, so that a repeated task reports the same number.
-    return _count(connection, held, sa.and_(held.c[DELETED_AT] == run.begun_at, which))
+    # A run reads its rows after its feed, so that what this run itself brought was alive after `seen_at`.
+    was_read_before = sa.and_(held.c[READ_AT] <= seen_at, held.c[READ_AT] != run.begun_at)
+    goes = sa.and_(is_alive, was_read_before, which)
+    breaker.check(entity, _count(connection, held, goes), _count(connection, held, is_alive))
+    connection.execute(held.update().where(goes).values({DELETED_AT: seen_at, UPDATED_AT: db.now()}))
+    # Counted afterwards, by the mark, so that a repeated task reports the same number.
+    return _count(connection, held, sa.and_(held.c[DELETED_AT] == seen_at, which))
 
 
 def _check_not_empty(connection: sa.Connection, entity: Entity, keys: pa.Table, breaker: Breaker) -> None:

@@ -37,5 +37,5 @@ def ingest_keys(connection: sa.Connection, keys: pa.Table) -> sa.Table:
     )
     rows = keys.select(_KEYS.names).cast(_KEYS)
     rows = rows.set_column(0, _KEYS.field("id"), pc.ascii_lower(rows["id"]))
-    ingest(connection, named, unique_rows(rows, "id", "version"))
+    ingest(connection, named, [unique_rows(rows, "id", "version")])
     return named

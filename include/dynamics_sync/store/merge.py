@@ -1,25 +1,31 @@
-"""Load one slice: rows in, counts out, in one transaction that can be repeated.
+"""Load one slice: pages of rows in, counts out, in one transaction that can be repeated.
 
 A row applies only if it is not older than what is held, and if its run began after the row was found deleted. Rows may
 therefore come late, twice or out of order. An equal version applies too: it fills columns that are new in the
 catalogue, and options whose label changed, neither of which moves the version.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
 
-from dynamics_sync.entity import ColumnKind, Entity
-from dynamics_sync.store.bulk import ingest, temporary_table, unique_rows
+from dynamics_sync.entity import Column, ColumnKind, Entity
+from dynamics_sync.store.bulk import ingest, temporary_table
+from dynamics_sync.store.column_types import Instant
 from dynamics_sync.store.database import MarketingDatabase, take_lock
 from dynamics_sync.store.quarantine import RejectedRow, resolve_loaded, set_aside
 from dynamics_sync.store.runs import Counts, RunIdentity, record_slice, recorded_slice
-from dynamics_sync.store.schema import DELETED_AT, UPDATED_AT, VERSION, entity_table, rows_schema
+from dynamics_sync.store.schema import DELETED_AT, READ_AT, UPDATED_AT, VERSION, entity_table, rows_schema
 
 __all__ = ["RejectedRow", "load_slice"]
+
+#: Column of the temporary table that counts its rows in the order in which they came, over all pages.
+_POSITION = "sync_position"
 
 
 def load_slice(
@@ -27,30 +33,36 @@ def load_slice(
     entity: Entity,
     run: RunIdentity,
     slice_number: int,
-    rows: pa.Table,
+    pages: Iterable[pa.Table],
     rejected: Sequence[RejectedRow],
     *,
     read: int,
     filtered: int,
+    absent: frozenset[str] = frozenset(),
 ) -> Counts:
-    """Merge `rows` (see `rows_schema`) into the entity's table and put the rejected ones into quarantine.
+    """Merge the rows of `pages` (see `rows_schema`) into the entity's table and put the rejected ones into quarantine.
 
-    `read` and `filtered` are numbers of rows. A slice that was loaded before is not loaded again: its counts are
+    One page at a time is held in memory. `read` is the number of rows that Dynamics gave, `filtered` how many of them
+    were left out on purpose. `absent` holds logical names of fields that the organisation does not have: their columns
+    stay as they are, and are null in new rows. A slice that was loaded before is not loaded again: its counts are
     returned. The run must have been begun, and the entity's table ensured.
     Raises CountsDoNotAddUp before anything is committed if a row is not accounted for.
     """
-    rows = _conform(entity, rows)
     with db.writing() as connection:
         take_lock(connection, entity_lock(entity))
         earlier = recorded_slice(connection, run.run_key, slice_number)
         if earlier is not None:
             return earlier
         now = db.now()
-        incoming = _ingest_rows(connection, entity, rows)
-        updated, inserted = _merge(connection, entity, incoming, run, now)
+        columns = tuple(column for column in entity.columns if column.field not in absent)
+        incoming = _ingest_rows(connection, entity, columns, pages)
+        repeated = _drop_repeated(connection, incoming, incoming.c[entity.key.column])
+        merge = _Merge(entity, columns, incoming, run, now)
+        # Each figure has a statement of its own, so that their sum can be wrong when a row goes missing.
+        unchanged = repeated + merge.count_unchanged(connection)
+        updated, inserted = merge.update(connection), merge.insert(connection)
         set_aside(connection, entity, run, rejected, now)
         resolve_loaded(connection, entity, incoming, now)
-        unchanged = rows.num_rows - inserted - updated
         counts = Counts(read, inserted, updated, unchanged, filtered, len(rejected))
         counts.check()
         record_slice(connection, run, slice_number, counts, now)
@@ -62,51 +74,114 @@ def entity_lock(entity: Entity) -> str:
     return f"dynamics_sync:{entity.table}"
 
 
-def _conform(entity: Entity, rows: pa.Table) -> pa.Table:
-    """Bring the rows into the schema; GUIDs into lower case, in which both databases keep them."""
-    schema = rows_schema(entity)
-    guids = {entity.key.column, *(column.name for column in entity.columns if column.kind is ColumnKind.GUID)}
-    ordered = rows.select(schema.names).cast(schema)
+def _ingest_rows(
+    connection: sa.Connection, entity: Entity, columns: Sequence[Column], pages: Iterable[pa.Table]
+) -> sa.Table:
+    held = entity_table(entity)
+    # The primary key begins with the record's own: its index finds repeated rows, and the row to merge.
+    incoming = temporary_table(
+        "sync_incoming",
+        sa.Column(entity.key.column, held.c[entity.key.column].type, primary_key=True),
+        sa.Column(VERSION, sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column(_POSITION, sa.BigInteger, primary_key=True, autoincrement=False),
+        *(sa.Column(column.name, held.c[column.name].type) for column in columns),
+    )
+    names = {entity.key.column, VERSION, *(column.name for column in columns)}
+    schema = pa.schema([field for field in rows_schema(entity) if field.name in names])
+    guids = {entity.key.column, *(column.name for column in columns if column.kind is ColumnKind.GUID)}
+    ingest(connection, incoming, _numbered(_conform(page, schema, guids) for page in pages))
+    return incoming
+
+
+def _conform(page: pa.Table, schema: pa.Schema, guids: set[str]) -> pa.Table:
+    """Bring a page into the schema; GUIDs into lower case, in which both databases keep them."""
+    ordered = page.select(schema.names).cast(schema)
     for position, name in enumerate(schema.names):
         if name in guids:
             ordered = ordered.set_column(position, schema.field(position), pc.ascii_lower(ordered[name]))
     return ordered
 
 
-def _ingest_rows(connection: sa.Connection, entity: Entity, rows: pa.Table) -> sa.Table:
-    held = entity_table(entity)
-    columns = (sa.Column(name, held.c[name].type, primary_key=name == entity.key.column) for name in rows.column_names)
-    incoming = temporary_table("sync_incoming", *columns)
-    ingest(connection, incoming, unique_rows(rows, entity.key.column, VERSION))
-    return incoming
+def _numbered(pages: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    first = 0
+    for page in pages:
+        following = first + page.num_rows
+        yield page.append_column(_POSITION, pa.array(range(first, following), pa.int64()))
+        first = following
 
 
-def _merge(
-    connection: sa.Connection, entity: Entity, incoming: sa.Table, run: RunIdentity, now: datetime
-) -> tuple[int, int]:
-    """Apply what applies; return how many rows were updated and how many inserted."""
-    held = entity_table(entity)
-    names = [column.name for column in entity.columns]
-    key = held.c[entity.key.column] == incoming.c[entity.key.column]
-    applies = sa.and_(
-        key,
-        incoming.c[VERSION] >= held.c[VERSION],
-        sa.or_(held.c[DELETED_AT].is_(None), held.c[DELETED_AT] < run.begun_at),
+def _drop_repeated(connection: sa.Connection, incoming: sa.Table, key: sa.Column[str]) -> int:
+    """Leave each key once: its highest version, and of equal versions the last row. Return how many rows went."""
+    other = incoming.alias("later")
+    is_later = sa.or_(
+        other.c[VERSION] > incoming.c[VERSION],
+        sa.and_(other.c[VERSION] == incoming.c[VERSION], other.c[_POSITION] > incoming.c[_POSITION]),
     )
-    differs = sa.or_(
-        held.c[DELETED_AT].is_not(None), *(held.c[name].is_distinct_from(incoming.c[name]) for name in names)
-    )
-    changes = {name: incoming.c[name] for name in (*names, VERSION)}
-    updated = connection.execute(
-        held.update().where(applies, differs).values({**changes, DELETED_AT: None, UPDATED_AT: now})
-    ).rowcount
-    # What is left has the same values under a higher version: it must be known, or an older row would apply later.
-    connection.execute(
-        held.update().where(applies, incoming.c[VERSION] > held.c[VERSION]).values({VERSION: incoming.c[VERSION]})
-    )
-    is_held = sa.exists().where(key).select_from(held)
-    new_rows = sa.select(*incoming.columns, sa.bindparam("now", now, held.c[UPDATED_AT].type)).where(~is_held)
-    insert = held.insert().from_select([*incoming.columns.keys(), UPDATED_AT], new_rows)
-    # Without the option SQLAlchemy forgets the number of an INSERT's rows.
-    inserted = connection.execute(insert.execution_options(preserve_rowcount=True)).rowcount
-    return updated, inserted
+    is_repeated = sa.exists().where(other.c[key.name] == key, is_later)
+    return connection.execute(incoming.delete().where(is_repeated)).rowcount
+
+
+@dataclass(frozen=True)
+class _Merge:
+    """The statements that bring the rows of `incoming`, each key once, into the entity's table."""
+
+    entity: Entity
+    columns: tuple[Column, ...]
+    incoming: sa.Table
+    run: RunIdentity
+    now: datetime
+
+    @property
+    def held(self) -> sa.Table:
+        return entity_table(self.entity)
+
+    @cached_property
+    def same_key(self) -> sa.ColumnElement[bool]:
+        return self.held.c[self.entity.key.column] == self.incoming.c[self.entity.key.column]
+
+    @cached_property
+    def applies(self) -> sa.ColumnElement[bool]:
+        held, incoming = self.held.c, self.incoming.c
+        is_in_time = sa.or_(held[DELETED_AT].is_(None), held[DELETED_AT] < self.run.begun_at)
+        return sa.and_(incoming[VERSION] >= held[VERSION], is_in_time)
+
+    @cached_property
+    def differs(self) -> sa.ColumnElement[bool]:
+        names = (column.name for column in self.columns)
+        differences = (self.held.c[name].is_distinct_from(self.incoming.c[name]) for name in names)
+        return sa.or_(self.held.c[DELETED_AT].is_not(None), *differences)
+
+    @cached_property
+    def read_at(self) -> sa.ColumnElement[datetime]:
+        """The instant for `crm_read_at`; it never goes back, as a run that began earlier may load later."""
+        held, begun_at = self.held.c[READ_AT], sa.literal(self.run.begun_at, Instant())
+        return sa.case((held > begun_at, held), else_=begun_at)
+
+    def count_unchanged(self, connection: sa.Connection) -> int:
+        """Count the rows that `update` and `insert` will leave out, or of which they take the version only."""
+        both = sa.join(self.incoming, self.held, self.same_key)
+        query = sa.select(sa.func.count()).select_from(both).where(~sa.and_(self.applies, self.differs))
+        return int(connection.execute(query).scalar_one())
+
+    def update(self, connection: sa.Connection) -> int:
+        """Write what applies into the rows that are held; return how many of them got another value."""
+        held, incoming = self.held, self.incoming.c
+        version = {VERSION: incoming[VERSION], READ_AT: self.read_at}
+        values = {column.name: incoming[column.name] for column in self.columns}
+        alive = {DELETED_AT: None, UPDATED_AT: self.now}
+        change = held.update().where(self.same_key, self.applies, self.differs)
+        updated = connection.execute(change.values({**values, **version, **alive})).rowcount
+        # What is left has the same values under a higher version: it must be known, or an older row would apply later.
+        is_newer = incoming[VERSION] > held.c[VERSION]
+        connection.execute(held.update().where(self.same_key, self.applies, is_newer).values(version))
+        return updated
+
+    def insert(self, connection: sa.Connection) -> int:
+        """Add the rows whose key is not held; return how many."""
+        is_held = sa.exists().where(self.same_key).select_from(self.held)
+        names = [self.entity.key.column, VERSION, *(column.name for column in self.columns)]
+        instants = (sa.literal(instant, Instant()) for instant in (self.run.begun_at, self.now))
+        rows = sa.select(*(self.incoming.c[name] for name in names), *instants).where(~is_held)
+        statement = self.held.insert().from_select([*names, READ_AT, UPDATED_AT], rows)
+        # Without the option SQLAlchemy forgets the number of an INSERT's rows.
+        return connection.execute(statement.execution_options(preserve_rowcount=True)).rowcount

@@ -136,7 +136,8 @@ def run_state(db: MarketingDatabase, run: RunIdentity) -> str | None:
 
 
 def _attempt(run: RunIdentity) -> sa.ColumnElement[bool]:
-    return sa.and_(SYNC_RUN.c.entity == run.entity, SYNC_RUN.c.run_id == run.run_id, SYNC_RUN.c.run_key == run.run_key)
+    """The attempt's own row: another attempt at the same run has taken its place if the key differs."""
+    return sa.and_(SYNC_RUN.c.entity == run.entity, SYNC_RUN.c.run_key == run.run_key)
 
 
 def _sum_of_slices(connection: sa.Connection, run_key: str) -> Counts:

@@ -14,11 +14,15 @@ from dynamics_sync.store.sync_tables import SCHEMA_LOCK, ensure_sync_tables
 
 VERSION = "crm_version"
 DELETED_AT = "crm_deleted_at"
+READ_AT = "crm_read_at"
 UPDATED_AT = "updated_at"
+
+#: What `crm_read_at` is in rows that were loaded before the column was there: older than any run.
+_NEVER_READ = "1970-01-01 00:00:00.000000"
 
 
 def entity_table(entity: Entity) -> sa.Table:
-    """Return the entity's table: key, the catalogue's columns in order, version, deletion and last change."""
+    """Return the entity's table: key, the catalogue's columns in order, version, deletion, reading and last change."""
     # The catalogue's models hold a mapping and cannot be hashed; what the table is made of can.
     comment = " ".join(f"{entity.title}. {entity.description}".split())
     return _build_table(entity.table, entity.entity, entity.key.column, entity.key.name, entity.columns, comment)
@@ -40,6 +44,13 @@ def _build_table(
             Instant,
             comment="When a run found the record deleted in Dynamics; null while it is alive",
         ),
+        sa.Column(
+            READ_AT,
+            Instant,
+            nullable=False,
+            server_default=sa.text(f"'{_NEVER_READ}'"),
+            comment="When the run began that brought this version",
+        ),
         sa.Column(UPDATED_AT, Instant, nullable=False, comment="When a value of this row last changed here"),
         # Those who read what changed since they last looked need this one; a lookup's index is theirs to add,
         # as each index slows down every load.
@@ -55,11 +66,17 @@ def rows_schema(entity: Entity) -> pa.Schema:
     return pa.schema([key, *(pa.field(column.name, arrow_type(column)) for column in entity.columns), version])
 
 
+def has_table(db: MarketingDatabase, entity: Entity) -> bool:
+    """Say whether the entity's table is there."""
+    with db.reading() as connection:
+        return sa.inspect(connection).has_table(entity.table)
+
+
 def ensure_tables(db: MarketingDatabase, entity: Entity) -> tuple[str, ...]:
     """Create the entity's table, or add and widen columns so that the catalogue's fields fit; drop nothing.
 
     Returns what was done, one sentence each; nothing if all was there. Several processes may call it at once.
-    Raises ColumnConflict, before anything is changed, if a column cannot hold what the catalogue says.
+    Raises ColumnConflict, with nothing changed, if a column cannot hold what the catalogue says.
     """
     ensure_sync_tables(db)
     table = entity_table(entity)
@@ -144,6 +161,15 @@ def _widen_columns(connection: sa.Connection, columns: list[sa.Column[object]]) 
     for column in columns:
         table, name = preparer.format_table(column.table), preparer.format_column(column)
         text = f"ALTER TABLE {table} ALTER COLUMN {name} TYPE {_type_text(connection, column)}"
-        connection.execute(sa.text(text))
+        try:
+            connection.execute(sa.text(text))
+        except sa.exc.NotSupportedError:
+            raise _in_use(column) from None
     if had_view:
         views.create_view(connection)
+
+
+def _in_use(column: sa.Column[object]) -> ColumnConflict:
+    message = f"column {column.table.name}.{column.name} cannot get longer: a view of your own depends on it"
+    step = "Drop that view, run the DAG, and create the view again; or take the longer `length` out of the catalogue"
+    return ColumnConflict(message, not_done="Nothing was changed", next_step=step)

@@ -1,17 +1,23 @@
 """Views over the entities' tables, for those who write SQL.
 
 `opportunity_contact_role` says which contacts take part in which opportunity. Marketo takes this from the same two
-places: the opportunity's customer, where that is a contact, and the connections between an opportunity and a contact.
+places: the opportunity's customer, where that is a contact, and the active connections between an opportunity and a
+contact that give the contact a role.
 """
 
 import hashlib
 
+import psycopg
 import sqlalchemy as sa
 
+from dynamics_sync.errors import ColumnConflict
 from dynamics_sync.store.database import MarketingDatabase, take_lock
 from dynamics_sync.store.sync_tables import SCHEMA_LOCK
 
 VIEW = "opportunity_contact_role"
+
+#: `statecode` of a connection that holds; one that was ended is inactive.
+_ACTIVE = sa.literal_column("0", sa.BigInteger)
 
 _OPPORTUNITY = sa.table(
     "opportunity",
@@ -22,7 +28,8 @@ _OPPORTUNITY = sa.table(
 )
 _CONNECTION = sa.table(
     "connection",
-    *(sa.column(f"record{side}_{part}") for side in (1, 2) for part in ("id", "type", "role_name")),
+    *(sa.column(f"record{side}_{part}") for side in (1, 2) for part in ("id", "type", "role_id", "role_name")),
+    sa.column("state_code"),
     sa.column("crm_deleted_at"),
 )
 
@@ -42,10 +49,17 @@ def ensure_views(db: MarketingDatabase) -> bool:
 
 
 def drop_view(connection: sa.Connection) -> bool:
-    """Take the view away if it is there; say whether it was."""
+    """Take the view away if it is there; say whether it was. ColumnConflict if another view builds on it."""
     if not sa.inspect(connection).has_table(VIEW):
         return False
-    connection.execute(sa.schema.DropView(sa.schema.CreateView(_roles(), VIEW).table))
+    try:
+        connection.execute(sa.schema.DropView(sa.schema.CreateView(_roles(), VIEW).table))
+    except sa.exc.DBAPIError as error:
+        if not isinstance(error.orig, psycopg.errors.DependentObjectsStillExist):
+            raise
+        message = f"the view {VIEW} has to be made anew, but a view of your own builds on it"
+        step = f"Drop that view, run the DAG, and build the view on the tables under {VIEW}"
+        raise ColumnConflict(message, not_done="Nothing was changed", next_step=step) from None
     return True
 
 
@@ -111,7 +125,7 @@ def _roles() -> sa.CompoundSelect[object]:
 
 
 def _connected(*, opportunity_side: int, contact_side: int) -> sa.Select[object]:
-    """Return the connections that have the opportunity on one side and the contact, with its role, on the other."""
+    """Return the active connections with the opportunity on one side and the contact, with a role, on the other."""
     columns = _CONNECTION.c
     opportunity_id, contact_id = columns[f"record{opportunity_side}_id"], columns[f"record{contact_side}_id"]
     return (
@@ -126,6 +140,8 @@ def _connected(*, opportunity_side: int, contact_side: int) -> sa.Select[object]
         .where(
             columns[f"record{opportunity_side}_type"] == _text("opportunity"),
             columns[f"record{contact_side}_type"] == _text("contact"),
+            columns[f"record{contact_side}_role_id"].is_not(None),
+            columns.state_code == _ACTIVE,
             columns.crm_deleted_at.is_(None),
             _OPPORTUNITY.c.crm_deleted_at.is_(None),
         )

@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -28,6 +29,7 @@ ROWS = 23
 PAGE_SIZE = 5
 PAGES = 5
 API = "https://acme.crm4.dynamics.com/api/data/v9.2"
+_GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class Killed(BaseException):
@@ -99,10 +101,16 @@ class Dynamics(requests.adapters.HTTPAdapter):
         for line in request.body.decode().splitlines():
             if line.startswith("GET "):
                 named = unquote(line)
-                found = [one for one in self.held if one["sampleid"] in named]
+                ids = set(_GUID.findall(named))
+                found = [one for one in self.held if one["sampleid"] in ids]
+                status, answer = "200 OK", {"value": found}
+                if re.search(r"/samples\([^)]+\)", named):
+                    # One row by its id: it must be there or be told to be missing.
+                    missing = {"error": {"code": "0x80040217", "message": "sample Does Not Exist"}}
+                    status, answer = ("200 OK", found[0]) if found else ("404 Not Found", missing)
                 parts.append(
-                    "--answer\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 200 OK\r\n"
-                    f"Content-Type: application/json\r\n\r\n{json.dumps({'value': found})}\r\n"
+                    f"--answer\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 {status}\r\n"
+                    f"Content-Type: application/json\r\n\r\n{json.dumps(answer)}\r\n"
                 )
         return ("".join(parts) + "--answer--\r\n").encode(), "multipart/mixed; boundary=answer"
 
@@ -125,7 +133,18 @@ def make_manifest(plan: ReadPlan) -> Callable[..., Manifest]:
 
     def make(piece: Slice, run_key: str = "key") -> Manifest:
         run = RunIdentity("sample", "run", run_key, datetime(2026, 3, 1, tzinfo=UTC))
-        return Manifest(run, Mode.FULL, plan, (piece,), PAGE_SIZE, None, sweep=False, allow_deletions=False)
+        return Manifest(
+            run,
+            Mode.FULL,
+            plan,
+            (piece,),
+            PAGE_SIZE,
+            None,
+            sweep=False,
+            allow_deletions=False,
+            seen_at=run.begun_at,
+            catalogue="",
+        )
 
     return make
 
@@ -252,7 +271,10 @@ def test_named_ids_are_fetched_in_one_batch(
     rows, rejected = staged(folder, piece)
     assert [one["versionnumber"] for one in rows] == [1, 2]
     assert [one["record_key"] for one in rejected] == [guid(7)]
-    (request,) = dynamics.asked
+    request, question = dynamics.asked
+    # Whether a row that did not come is really gone is asked, and not guessed.
+    assert bytes(question.body or b"").count(b"GET ") == 1
+    assert guid(99).encode() in bytes(question.body or b"")
     assert isinstance(request.body, bytes)
     body = unquote(request.body.decode())
     assert request.url == f"{API}/$batch"
@@ -260,12 +282,27 @@ def test_named_ids_are_fetched_in_one_batch(
     assert [number for number in range(100) if guid(number) in body] == [1, 2, 7, 99]
 
 
+def test_rows_that_dynamics_has_but_leaves_out_are_not_taken_for_gone(
+    make_manifest: Any, folders: Iterator[StagingFolder]
+) -> None:
+    class Forgetful(Dynamics):
+        def _batch(self, request: requests.PreparedRequest) -> tuple[bytes, str]:
+            body, content_type = super()._batch(request)
+            return (re.sub(rb'\{"value": .*\}', b'{"value": []}', body), content_type)
+
+    folder, cursor = next(folders), Cursor()
+    piece = ids_slice(folder, [1, 2], 0, 2)
+    with pytest.raises(IncompleteAnswer, match="left out 2 of 2"):
+        extract_slice(make_manifest(piece), 1, folder, Forgetful().client, cursor, log=lambda _: None)
+    assert not cursor
+
+
 def test_many_ids_are_cut_into_urls_and_batches_and_a_killed_task_goes_on_at_its_batch(
     make_manifest: Any, folders: Iterator[StagingFolder]
 ) -> None:
     numbers = list(range(1, 10_301))
     whole, folder, cursor = next(folders), next(folders), Cursor()
-    table = [{"sampleid": guid(number), "versionnumber": number} for number in (1, 4_999, 5_000, 5_001, 10_300)]
+    table = [{"sampleid": guid(number), "versionnumber": number} for number in numbers]
     manifest = make_manifest(ids_slice(whole, numbers, 0, len(numbers)))
     ids_slice(folder, numbers, 0, len(numbers))
     dynamics = Dynamics(held=table)

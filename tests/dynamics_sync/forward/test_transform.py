@@ -374,21 +374,43 @@ def test_a_slice_brings_all_its_pages_and_what_extract_set_aside(
         folder.write_json(f"{name}.rejected.json", rejected_to_json([unread] if number == 2 else []))
     folder.write_json("slice-0001/extract.json", {"pages": 3, "rows": 4})
     run = RunIdentity("sample", "run", "key", datetime(2026, 3, 1, tzinfo=UTC))
-    manifest = Manifest(run, Mode.FULL, plan, tuple(whole_table(4)), 5, None, sweep=False, allow_deletions=False)
+    manifest = Manifest(
+        run,
+        Mode.FULL,
+        plan,
+        tuple(whole_table(4)),
+        5,
+        None,
+        sweep=False,
+        allow_deletions=False,
+        seen_at=run.begun_at,
+        catalogue="",
+    )
     for _ in range(2):  # A task that is repeated gives the same.
         assert transform_slice(manifest, 1, folder, entity, rows_schema(entity), exact_digits=None) == 2
-        rows = folder.read_table("slice-0001/rows.parquet")
-        assert rows["crm_version"].to_pylist() == [42, 43]
-        assert rows.schema == rows_schema(entity)
-        rejected = rejected_from_json(folder.read_json("slice-0001/rejected.json"))
-        assert [row.code for row in rejected] == ["DS-604", "DS-602"]
-        assert unread in rejected
+        names = [f"slice-0001/page-{number:05d}.rows" for number in (1, 2, 3)]
+        tables = [folder.read_table(f"{name}.parquet") for name in names]
+        assert [table["crm_version"].to_pylist() for table in tables] == [[42], [], [43]]
+        assert all(table.schema == rows_schema(entity) for table in tables)
+        rejected = [rejected_from_json(folder.read_json(f"{name}.rejected.json")) for name in names]
+        assert [[row.code for row in rows] for rows in rejected] == [["DS-604"], ["DS-602"], []]
+        assert unread in rejected[1]
 
 
 def test_a_slice_without_pages_is_an_empty_one(tmp_path: Path, entity: Entity, plan: ReadPlan) -> None:
     folder = StagingFolder(tmp_path)
     folder.write_json("slice-0001/extract.json", {"pages": 0, "rows": 0})
     run = RunIdentity("sample", "run", "key", datetime(2026, 3, 1, tzinfo=UTC))
-    manifest = Manifest(run, Mode.FULL, plan, tuple(whole_table(0)), 5, None, sweep=False, allow_deletions=False)
+    manifest = Manifest(
+        run,
+        Mode.FULL,
+        plan,
+        tuple(whole_table(0)),
+        5,
+        None,
+        sweep=False,
+        allow_deletions=False,
+        seen_at=run.begun_at,
+        catalogue="",
+    )
     assert transform_slice(manifest, 1, folder, entity, rows_schema(entity), exact_digits=None) == 0
-    assert folder.read_table("slice-0001/rows.parquet").schema == rows_schema(entity)

@@ -65,11 +65,14 @@ class Sandbox:
         rejected: Sequence[RejectedRow] = (),
         filtered: int = 0,
         entity: Entity | None = None,
+        page_size: int = 2,
+        absent: frozenset[str] = frozenset(),
     ) -> Counts:
         entity = entity or self.entity
         read = len(rows) + len(rejected) + filtered
-        arrow = rows_of(entity, rows)
-        return load_slice(self.db, entity, run, slice_number, arrow, rejected, read=read, filtered=filtered)
+        pages = (rows_of(entity, rows[start : start + page_size]) for start in range(0, len(rows), page_size))
+        figures = {"read": read, "filtered": filtered}
+        return load_slice(self.db, entity, run, slice_number, pages, rejected, **figures, absent=absent)
 
     def held(self, entity: Entity | None = None) -> dict[str, dict[str, Any]]:
         """Return the rows of the entity's table by their key."""

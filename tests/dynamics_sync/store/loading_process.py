@@ -47,7 +47,7 @@ def main() -> None:
                 for key, version in slice_rows
             ]
             table = pa.Table.from_pylist([{n: row.get(n) for n in schema.names} for row in rows], schema=schema)
-            counts = load_slice(db, entity, run, number, table, [], read=len(rows), filtered=0)
+            counts = load_slice(db, entity, run, number, [table], [], read=len(rows), filtered=0)
             if order["dies"] == "after the commit":
                 die()
             say(json.dumps(asdict(counts)))

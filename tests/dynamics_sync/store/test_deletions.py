@@ -1,5 +1,7 @@
 """Marking rows as deleted, and the breaker before it."""
 
+from contextlib import nullcontext
+
 import pyarrow as pa
 import pytest
 
@@ -11,8 +13,16 @@ LAX = Breaker(share=1, at_least=0)
 TIGHT = Breaker(share=0.1, at_least=2)
 
 
-def ids(words, *numbers):
-    return pa.array([words.guid(number) for number in numbers], pa.string())
+def delete(sandbox, words, run, *numbers, seen, breaker=LAX):
+    """Mark those that a feed names which was read to its end at minute `seen`."""
+    ids = pa.array([words.guid(number) for number in numbers], pa.string())
+    return mark_deleted(sandbox.db, sandbox.entity, run, ids, breaker, seen_at=words.at(seen))
+
+
+def sweep(sandbox, words, run, *present, seen, breaker=LAX):
+    """Mark all but those that a scan names which was read to its end at minute `seen`."""
+    keys = words.keys(*present)
+    return mark_absent(sandbox.db, sandbox.entity, run, keys, breaker, seen_at=words.at(seen))
 
 
 def deleted_numbers(sandbox):
@@ -29,16 +39,15 @@ def ten(sandbox, words):
 def test_ids_of_the_feed_are_marked_and_unknown_ones_are_normal(ten, words):
     run = ten.begin(minutes=5)
     ten.clock.set(7)
-    assert mark_deleted(ten.db, ten.entity, run, ids(words, 1, 2, 2, 99), LAX) == 2
+    assert delete(ten, words, run, 1, 2, 2, 99, seen=6) == 2
     row = ten.held()[words.guid(1)]
-    assert (row["crm_deleted_at"], row["updated_at"]) == (words.at(5), words.at(7))
+    assert (row["crm_deleted_at"], row["updated_at"]) == (words.at(6), words.at(7))
     assert deleted_numbers(ten) == {1, 2}
 
 
 def test_a_row_that_is_deleted_already_does_not_count_for_another_run(ten, words):
-    run = ten.begin(minutes=5)
-    assert mark_deleted(ten.db, ten.entity, run, ids(words, 1), LAX) == 1
-    assert mark_deleted(ten.db, ten.entity, ten.begin(minutes=6), ids(words, 1, 2), LAX) == 1
+    assert delete(ten, words, ten.begin(minutes=5), 1, seen=5) == 1
+    assert delete(ten, words, ten.begin(minutes=6), 1, 2, seen=6) == 1
     assert ten.held()[words.guid(1)]["crm_deleted_at"] == words.at(5)
 
 
@@ -46,15 +55,15 @@ def test_a_repeated_task_reports_the_same_number(ten, words):
     run = ten.begin(minutes=5)
     ten.clock.set(7)
     for _ in range(2):
-        assert mark_deleted(ten.db, ten.entity, run, ids(words, 1, 2), TIGHT) == 2
-    sweep = ten.begin(minutes=8)
+        assert delete(ten, words, run, 1, 2, seen=6, breaker=TIGHT) == 2
+    scan = ten.begin(minutes=8)
     ten.clock.set(9)
     for _ in range(2):
-        assert mark_absent(ten.db, ten.entity, sweep, words.keys(*range(4, 11)), TIGHT) == 1
+        assert sweep(ten, words, scan, *range(4, 11), seen=8, breaker=TIGHT) == 1
 
 
-def test_the_feed_may_name_no_deletion(ten):
-    assert mark_deleted(ten.db, ten.entity, ten.begin(), pa.array([], pa.string()), TIGHT) == 0
+def test_the_feed_may_name_no_deletion(ten, words):
+    assert delete(ten, words, ten.begin(), seen=5, breaker=TIGHT) == 0
 
 
 @pytest.mark.parametrize(
@@ -66,6 +75,11 @@ def test_the_feed_may_name_no_deletion(ten):
         ((1, 2, 3, 4), Breaker(share=0.3, at_least=2), True),
         ((1, 2, 3, 4), Breaker(share=0.3, at_least=4), False),
         (tuple(range(1, 11)), Breaker(share=0.1, at_least=2, open=True), False),
+        ((1, 2, 3, 4, 5), Breaker(share=0.1, at_least=1_000), False),
+        ((1, 2, 3, 4, 5, 6), Breaker(share=0.1, at_least=1_000), True),
+        ((1, 2, 3, 4, 5, 6), Breaker(share=0.6, at_least=1_000), False),
+        (tuple(range(1, 8)), Breaker(share=0.6, at_least=1_000), True),
+        (tuple(range(1, 11)), Breaker(share=0.1, at_least=1_000, open=True), False),
     ],
 )
 @pytest.mark.parametrize("way", ["feed", "keys"])
@@ -73,9 +87,9 @@ def test_the_breaker_trips_above_both_limits(ten, words, numbers, breaker, trips
     def mark():
         run = ten.begin(minutes=5)
         if way == "feed":
-            return mark_deleted(ten.db, ten.entity, run, ids(words, *numbers), breaker)
-        present = words.keys(*(number for number in range(1, 11) if number not in numbers))
-        return mark_absent(ten.db, ten.entity, run, present, breaker)
+            return delete(ten, words, run, *numbers, seen=5, breaker=breaker)
+        present = (number for number in range(1, 11) if number not in numbers)
+        return sweep(ten, words, run, *present, seen=5, breaker=breaker)
 
     if not trips:
         assert mark() == len(numbers)
@@ -86,36 +100,50 @@ def test_the_breaker_trips_above_both_limits(ten, words, numbers, breaker, trips
     assert deleted_numbers(ten) == set()
 
 
+@pytest.mark.parametrize(
+    ("breaker", "limit"),
+    [
+        (
+            Breaker(share=0.25, at_least=2),
+            r"the limit is 2 rows \(deletion_breaker_at_least\) or 25\.0% of them \(deletion_breaker_share\)",
+        ),
+        (Breaker(share=0.25, at_least=25), r"the limit is 50\.0% of them in a small table, where more than 3 would go"),
+        (Breaker(share=0.6, at_least=25), r"the limit is 60\.0% of them in a small table, where more than 3 would go"),
+    ],
+)
+def test_the_message_names_the_limit_that_was_passed(breaker, limit, sample):
+    with pytest.raises(DeletionBreaker, match=f"DS-702 sample: 7 of 10 living rows would be marked .*; {limit}"):
+        breaker.check(sample, 7, 10)
+
+
+@pytest.mark.parametrize(("count", "living", "trips"), [(3, 3, False), (3, 4, False), (4, 4, True), (4, 7, True)])
+def test_a_few_rows_may_go_from_a_table_of_any_size(count, living, trips, sample):
+    with pytest.raises(DeletionBreaker) if trips else nullcontext():
+        Breaker(share=0.2, at_least=25).check(sample, count, living)
+
+
 def test_ids_that_are_not_alive_do_not_trip_the_breaker(ten, words):
-    many = ids(words, *range(100, 200))
-    assert mark_deleted(ten.db, ten.entity, ten.begin(minutes=5), many, TIGHT) == 0
+    assert delete(ten, words, ten.begin(minutes=5), *range(100, 200), seen=5, breaker=TIGHT) == 0
 
 
 def test_no_keys_at_all_trip_the_breaker_however_lax_it_is(ten, words):
     with pytest.raises(DeletionBreaker, match="named no record at all, while 10 rows are alive"):
-        mark_absent(ten.db, ten.entity, ten.begin(minutes=5), words.keys(), Breaker(share=1, at_least=1_000))
+        sweep(ten, words, ten.begin(minutes=5), seen=5, breaker=Breaker(share=1, at_least=1_000))
     assert deleted_numbers(ten) == set()
     opened = Breaker(share=0, at_least=0, open=True)
-    assert mark_absent(ten.db, ten.entity, ten.begin(minutes=5), words.keys(), opened) == 10
+    assert sweep(ten, words, ten.begin(minutes=5), seen=5, breaker=opened) == 10
 
 
 def test_no_keys_are_right_for_a_table_without_living_rows(sandbox, words):
-    assert mark_absent(sandbox.db, sandbox.entity, sandbox.begin(), words.keys(), TIGHT) == 0
-
-
-def test_a_row_that_another_run_brought_meanwhile_is_not_swept(ten, words):
-    sweep = ten.begin(minutes=5)
-    window = ten.begin(minutes=6)
-    ten.load(window, [words.row(11, 2), words.row(1, 2, name="changed")])
-    assert mark_absent(ten.db, ten.entity, sweep, words.keys(*range(3, 11)), LAX) == 1
-    assert deleted_numbers(ten) == {2}
+    assert sweep(sandbox, words, sandbox.begin(), seen=0, breaker=TIGHT) == 0
 
 
 def test_keys_in_capitals_are_the_same_keys(ten, words):
     ten.load(ten.begin(), [words.row(0xABC, 1)])
     keys = pa.table({"id": [words.guid(0xABC).upper()], "version": [1]})
     assert keys_to_fetch(ten.db, ten.entity, keys).to_pylist() == []
-    assert mark_absent(ten.db, ten.entity, ten.begin(minutes=5), keys, LAX) == 10
+    run = ten.begin(minutes=5)
+    assert mark_absent(ten.db, ten.entity, run, keys, LAX, seen_at=words.at(5)) == 10
     assert 0xABC not in deleted_numbers(ten)
 
 

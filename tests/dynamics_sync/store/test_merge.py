@@ -50,6 +50,21 @@ def test_an_equal_version_repairs_what_the_table_lacked(sandbox, words):
     assert sandbox.held()[words.guid(1)]["rating_label"] == "Very hot"
 
 
+def test_the_instant_of_reading_is_that_of_the_run_that_last_applied(sandbox, words):
+    def read_at(minutes, version, name="Ada"):
+        sandbox.load(sandbox.begin(minutes=minutes), [words.row(1, version, name=name)])
+        return sandbox.held()[words.guid(1)]["crm_read_at"]
+
+    assert read_at(1, 10) == words.at(1)
+    assert read_at(2, 10) == words.at(1)  # seen unchanged
+    assert read_at(3, 11) == words.at(3)  # a higher version of the same values
+    assert read_at(4, 12, "Grace") == words.at(4)
+    assert read_at(5, 11) == words.at(4)  # an older version
+    assert read_at(2, 13, "Edith") == words.at(4)  # a run that began earlier and loads later
+    assert read_at(2, 14, "Edith") == words.at(4)
+    assert sandbox.held()[words.guid(1)]["crm_version"] == 14
+
+
 def test_of_duplicates_in_a_slice_the_highest_version_stands(sandbox, words):
     rows = [words.row(1, 10, name="b"), words.row(1, 11, name="c"), words.row(1, 9, name="a"), words.row(2, 5)]
     assert sandbox.load(sandbox.begin(), rows) == Counts(read=4, inserted=2, unchanged=2)
@@ -72,7 +87,8 @@ def test_a_key_in_capitals_is_the_same_key(sandbox, words):
 def test_a_deleted_row_comes_back_only_by_a_run_that_began_after_the_deletion(sandbox, words):
     late = sandbox.begin(minutes=1)
     sandbox.load(sandbox.begin(), [words.row(1, 10, name="Ada")])
-    mark_deleted(sandbox.db, sandbox.entity, sandbox.begin(minutes=2), pa.array([words.guid(1)]), OPEN)
+    feed = sandbox.begin(minutes=2)
+    mark_deleted(sandbox.db, sandbox.entity, feed, pa.array([words.guid(1)]), OPEN, seen_at=words.at(2))
     assert sandbox.load(late, [words.row(1, 11, name="late")]) == Counts(read=1, unchanged=1)
     assert sandbox.held()[words.guid(1)]["crm_deleted_at"] == words.at(2)
 
@@ -82,9 +98,9 @@ def test_a_deleted_row_comes_back_only_by_a_run_that_began_after_the_deletion(sa
 
 
 def test_a_row_does_not_come_back_by_the_run_that_found_it_deleted(sandbox, words):
+    sandbox.load(sandbox.begin(), [words.row(1, 10)])
     run = sandbox.begin(minutes=1)
-    sandbox.load(run, [words.row(1, 10)])
-    mark_deleted(sandbox.db, sandbox.entity, run, pa.array([words.guid(1)]), OPEN)
+    mark_deleted(sandbox.db, sandbox.entity, run, pa.array([words.guid(1)]), OPEN, seen_at=words.at(1))
     assert sandbox.load(run, [words.row(1, 10)], slice_number=1) == Counts(read=1, unchanged=1)
     assert sandbox.held()[words.guid(1)]["crm_deleted_at"] == words.at(1)
 
@@ -106,8 +122,8 @@ def test_a_slice_without_rows_is_recorded(sandbox):
 
 def test_nothing_is_committed_when_a_row_is_not_accounted_for(sandbox, words):
     run = sandbox.begin()
-    rows = rows_schema(sandbox.entity).empty_table()
+    pages = [rows_schema(sandbox.entity).empty_table()]
     with pytest.raises(CountsDoNotAddUp, match=r"read 3 rows, but accounted for 2"):
-        load_slice(sandbox.db, sandbox.entity, run, 0, rows, [words.rejected(1)], read=3, filtered=1)
+        load_slice(sandbox.db, sandbox.entity, run, 0, pages, [words.rejected(1)], read=3, filtered=1)
     assert sandbox.load(run, [words.row(1, 1)]) == Counts(read=1, inserted=1)
     assert sandbox.held().keys() == {words.guid(1)}

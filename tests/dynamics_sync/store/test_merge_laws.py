@@ -32,13 +32,17 @@ class Load:
 @dataclass(frozen=True)
 class Delete:
     begun: int
+    read_for: int
     keys: list[int]
 
+    @property
+    def seen(self) -> int:
+        """The minute at which the feed was read to its end."""
+        return self.begun + self.read_for
 
-@dataclass(frozen=True)
-class Sweep:
-    begun: int
-    keys: list[int]
+
+class Sweep(Delete):
+    """A scan; `keys` are those that Dynamics has."""
 
 
 @dataclass
@@ -46,6 +50,7 @@ class HeldRow:
     version: int
     name: str | None
     updated: int
+    read: int
     deleted: int | None = None
 
 
@@ -64,38 +69,35 @@ class Oracle:
         for key, (version, name) in best.items():
             held = self.rows.get(key)
             if held is None:
-                self.rows[key] = HeldRow(version, name, now)
+                self.rows[key] = HeldRow(version, name, now, step.begun)
                 inserted += 1
             elif version >= held.version and (held.deleted is None or step.begun > held.deleted):
                 if held.name != name or held.deleted is not None:
                     held.updated, updated = now, updated + 1
+                    held.read = max(held.read, step.begun)
+                elif version > held.version:
+                    held.read = max(held.read, step.begun)
                 held.version, held.name, held.deleted = version, name, None
         return Counts(len(step.rows), inserted, updated, len(step.rows) - inserted - updated)
 
-    def delete(self, keys: set[int], step: Delete | Sweep, now: int) -> int:
-        for key in keys & self.rows.keys():
-            held = self.rows[key]
-            if held.deleted is None:
-                held.deleted, held.updated = step.begun, now
-        return sum(1 for key in keys & self.rows.keys() if self.rows[key].deleted == step.begun)
-
-    def sweep(self, step: Sweep, now: int) -> int:
-        absent = {
-            key
-            for key, held in self.rows.items()
-            if key not in step.keys and (held.updated < step.begun or held.deleted == step.begun)
-        }
-        return self.delete(absent, step, now)
+    def delete(self, step: Delete, now: int) -> int:
+        named = set(step.keys)
+        gone = [held for key, held in self.rows.items() if (key in named) != isinstance(step, Sweep)]
+        for held in gone:
+            if held.deleted is None and held.read <= step.seen and held.read != step.begun:
+                held.deleted, held.updated = step.seen, now
+        return sum(1 for held in gone if held.deleted == step.seen)
 
 
 KEYS = st.integers(1, 5)
 BEGUN = st.integers(0, 8)
+READ_FOR = st.integers(0, 3)
 ROWS = st.lists(st.tuples(KEYS, st.integers(1, 4), st.sampled_from([None, "", "a", "b"])), max_size=6)
 STEPS = st.lists(
     st.one_of(
         st.builds(Load, BEGUN, ROWS),
-        st.builds(Delete, BEGUN, st.lists(KEYS, max_size=3)),
-        st.builds(Sweep, BEGUN, st.lists(KEYS, min_size=1, max_size=4)),
+        st.builds(Delete, BEGUN, READ_FOR, st.lists(KEYS, max_size=3)),
+        st.builds(Sweep, BEGUN, READ_FOR, st.lists(KEYS, min_size=1, max_size=4)),
     ),
     min_size=1,
     max_size=7,
@@ -118,12 +120,17 @@ def take_step(sandbox, words, step, now):
             assert finish_run(sandbox.db, run, 0) == counts
             return counts
         case Delete():
-            ids = pa.array([words.guid(key) for key in step.keys], pa.string())
-            marked = mark_deleted(sandbox.db, sandbox.entity, run, ids, OPEN)
-            assert mark_deleted(sandbox.db, sandbox.entity, run, ids, OPEN) == marked
+            marked = mark(sandbox, words, run, step)
+            assert mark(sandbox, words, run, step) == marked
             return marked
-        case Sweep():
-            return mark_absent(sandbox.db, sandbox.entity, run, words.keys(*step.keys), OPEN)
+
+
+def mark(sandbox, words, run, step):
+    if isinstance(step, Sweep):
+        keys = words.keys(*step.keys)
+        return mark_absent(sandbox.db, sandbox.entity, run, keys, OPEN, seen_at=words.at(step.seen))
+    ids = pa.array([words.guid(key) for key in step.keys], pa.string())
+    return mark_deleted(sandbox.db, sandbox.entity, run, ids, OPEN, seen_at=words.at(step.seen))
 
 
 def expect_step(oracle, step, now):
@@ -131,9 +138,7 @@ def expect_step(oracle, step, now):
         case Load():
             return oracle.load(step, now)
         case Delete():
-            return oracle.delete(set(step.keys), step, now)
-        case Sweep():
-            return oracle.sweep(step, now)
+            return oracle.delete(step, now)
 
 
 def expected_table(oracle, words):
@@ -142,6 +147,7 @@ def expected_table(oracle, words):
             row.version,
             row.name,
             words.at(row.updated),
+            words.at(row.read),
             None if row.deleted is None else words.at(row.deleted),
         )
         for key, row in oracle.rows.items()
@@ -150,7 +156,7 @@ def expected_table(oracle, words):
 
 def held_table(sandbox):
     return {
-        key: (row["crm_version"], row["name"], row["updated_at"], row["crm_deleted_at"])
+        key: tuple(row[name] for name in ("crm_version", "name", "updated_at", "crm_read_at", "crm_deleted_at"))
         for key, row in sandbox.held().items()
     }
 
@@ -201,7 +207,7 @@ def test_what_has_to_be_fetched_is_what_the_table_lacks(sandbox, words, held, de
     empty_table(sandbox)
     sandbox.load(sandbox.begin(), [words.row(key, version, name=name) for key, version, name in held])
     ids = pa.array([words.guid(key) for key in deleted], pa.string())
-    mark_deleted(sandbox.db, sandbox.entity, sandbox.begin(), ids, OPEN)
+    mark_deleted(sandbox.db, sandbox.entity, sandbox.begin(minutes=1), ids, OPEN, seen_at=words.at(1))
 
     best = {key: max(v for k, v, _ in held if k == key) for key, _, _ in held if key not in deleted}
     wanted = {words.guid(key) for key, version in named if best.get(key, 0) < version}
@@ -219,6 +225,6 @@ def test_a_slice_of_many_rows_is_merged_by_statements_that_do_not_grow(sandbox, 
     figures = []
     for size in (1, 3_000):
         statements.clear()
-        sandbox.load(sandbox.begin(), [words.row(number, size) for number in range(size)])
+        sandbox.load(sandbox.begin(), [words.row(number, size) for number in range(size)], page_size=5_000)
         figures.append(len(statements))
     assert figures[0] == figures[1]

@@ -116,10 +116,22 @@ def test_a_row_without_guid_does_not_hinder_those_that_have_one(sandbox, words):
 def test_a_record_that_is_deleted_in_dynamics_is_closed(sandbox, words):
     sandbox.load(sandbox.begin(), [], rejected=[words.rejected(1), words.rejected(2), words.rejected(3)])
     deleted = pa.array([words.guid(1)])
-    mark_deleted(sandbox.db, sandbox.entity, sandbox.begin(minutes=1), deleted, BREAKER)
+    mark_deleted(sandbox.db, sandbox.entity, sandbox.begin(minutes=1), deleted, BREAKER, seen_at=words.at(1))
     assert open_keys(sandbox) == [words.guid(2), words.guid(3)]
-    mark_absent(sandbox.db, sandbox.entity, sandbox.begin(minutes=2), words.keys(3), BREAKER)
+    mark_absent(sandbox.db, sandbox.entity, sandbox.begin(minutes=2), words.keys(3), BREAKER, seen_at=words.at(2))
     assert open_keys(sandbox) == [words.guid(3)]
+
+
+@pytest.mark.parametrize("way", ["feed", "keys"])
+def test_a_record_that_was_refused_after_the_deletion_was_seen_stays_open(sandbox, words, way):
+    delayed = sandbox.begin(minutes=1)
+    sandbox.load(sandbox.begin(minutes=3), [], rejected=[words.rejected(1)])
+    if way == "feed":
+        named = pa.array([words.guid(1)])
+        mark_deleted(sandbox.db, sandbox.entity, delayed, named, BREAKER, seen_at=words.at(2))
+    else:
+        mark_absent(sandbox.db, sandbox.entity, delayed, words.keys(2), BREAKER, seen_at=words.at(2))
+    assert open_keys(sandbox) == [words.guid(1)]
 
 
 def test_entities_have_their_own_quarantine(sandbox, words):

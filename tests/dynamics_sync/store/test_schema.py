@@ -7,6 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from dynamics_sync.errors import ColumnConflict
+from dynamics_sync.store.database import MarketingDatabase
 from dynamics_sync.store.schema import ensure_tables, entity_table, rows_schema
 from dynamics_sync.store.views import VIEW, ensure_views
 
@@ -25,8 +26,9 @@ def with_field(words, **fields):
 def test_the_columns_are_key_fields_and_the_syncs_own_in_order(sample):
     table = entity_table(sample)
     names = [column.name for column in table.columns]
-    assert names == [*rows_schema(sample).names, "crm_deleted_at", "updated_at"]
-    assert (names[0], names[-3:]) == ("sample_id", ["crm_version", "crm_deleted_at", "updated_at"])
+    own = ["crm_deleted_at", "crm_read_at", "updated_at"]
+    assert names == [*rows_schema(sample).names, *own]
+    assert (names[0], names[-4:]) == ("sample_id", ["crm_version", *own])
     assert entity_table(sample) is table
 
 
@@ -55,6 +57,17 @@ def test_a_new_field_adds_a_column_and_keeps_the_rows(sandbox, words):
     assert (row["name"], row["fax"]) == ("Ada", None)
     sandbox.load(sandbox.begin(), [words.row(1, 1, name="Ada", fax="555")], entity=longer)
     assert sandbox.held(longer)[words.guid(1)]["fax"] == "555"
+
+
+def test_a_table_of_an_earlier_release_gets_the_instant_of_reading(sandbox, words):
+    sandbox.load(sandbox.begin(minutes=1), [words.row(1, 1, name="Ada")])
+    with sandbox.db.writing() as connection:
+        connection.execute(sa.text("ALTER TABLE sample DROP COLUMN crm_read_at"))
+    assert ensure_tables(sandbox.db, sandbox.entity) == ("added column sample.crm_read_at",)
+    assert ensure_tables(sandbox.db, sandbox.entity) == ()
+    assert sandbox.held()[words.guid(1)]["crm_read_at"] == datetime(1970, 1, 1, tzinfo=UTC)
+    sandbox.load(sandbox.begin(minutes=2), [words.row(1, 2, name="Ada"), words.row(2, 1)])
+    assert {row["crm_read_at"] for row in sandbox.held().values()} == {words.at(2)}
 
 
 def test_a_field_that_left_the_catalogue_keeps_its_column(sandbox, words):
@@ -118,6 +131,23 @@ def test_a_text_grows_also_under_the_view_that_shows_it(db, words):
     assert columns_of(db, VIEW)
 
 
+@pytest.mark.parametrize("kind", ["VIEW", "MATERIALIZED VIEW"])
+def test_a_text_does_not_grow_under_a_view_of_the_team(postgresql_url, clock, sample, words, kind):
+    with MarketingDatabase.open(postgresql_url, clock=clock) as db:
+        ensure_tables(db, sample)
+        with db.writing() as connection:
+            connection.execute(sa.text(f"CREATE {kind} team_report AS SELECT name FROM sample"))
+        before = columns_of(db, "sample")
+        name = {"column": "name", "type": "text", "length": 30}
+        longer = with_field(words, name=name, fax={"column": "fax", "type": "text"})
+        with pytest.raises(ColumnConflict, match=r"column sample\.name cannot get longer: a view of your own"):
+            ensure_tables(db, longer)
+        assert columns_of(db, "sample") == before
+        with db.writing() as connection:
+            connection.execute(sa.text(f"DROP {kind} team_report"))
+        assert ensure_tables(db, longer) == ("added column sample.fax", "widened column sample.name to VARCHAR(30)")
+
+
 def test_a_table_that_is_not_ours_is_left_alone(db, sample):
     with db.writing() as connection:
         connection.execute(sa.text("CREATE TABLE sample (sample_id INTEGER, name TEXT)"))
@@ -166,7 +196,7 @@ def test_values_come_back_as_they_were_put_in_and_are_seen_as_unchanged(sandbox,
         assert {name: row[name] for name in values} == values
         types = {name: type(row[name]) for name in values}
         assert types == {name: type(value) for name, value in values.items()}
-        rest = row.keys() - values.keys() - {"sample_id", "crm_version", "updated_at"}
+        rest = row.keys() - values.keys() - {"sample_id", "crm_version", "crm_read_at", "updated_at"}
         assert {row[name] for name in rest} == {None}
 
 

@@ -78,26 +78,10 @@ class AirflowApi:
         if self.call("PATCH", f"/{kind}/{name}", json=body, accept=frozenset({404})).status_code == 404:
             self.call("POST", f"/{kind}", json=body)
 
-    def connection_place(self, conn_id: str) -> tuple[str, ...] | None:
-        """Return type, host, port and schema of a connection, or None if there is none."""
-        answer = self.call("GET", f"/connections/{conn_id}", accept=frozenset({404}))
-        if answer.status_code == 404:
-            return None
-        return place_of(answer.json())
-
-    def variable_names(self) -> list[str]:
-        """Return the keys of all Variables."""
-        answer = self.call("GET", "/variables", params={"limit": 100}).json()
-        return [str(variable["key"]) for variable in answer["variables"]]
-
     def read_variable(self, name: str) -> str | None:
         """Return a Variable's text, or None if there is none."""
         answer = self.call("GET", f"/variables/{name}", accept=frozenset({404}))
         return None if answer.status_code == 404 else str(answer.json()["value"])
-
-    def delete_variable(self, name: str) -> None:
-        """Delete a Variable if it exists."""
-        self.call("DELETE", f"/variables/{name}", accept=frozenset({404}))
 
     def test_connection(self, body: Mapping[str, Any]) -> tuple[bool, str]:
         """Do what the button Test of the form does; returns whether it worked, and the text."""
@@ -138,11 +122,6 @@ class AirflowApi:
         """Return the tasks of a run that failed themselves, with their map index where they have one."""
         rows = self.call("GET", f"/dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances").json()["task_instances"]
         return [_task_name(row) for row in rows if row["state"] == "failed"]
-
-
-def place_of(connection: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return what makes a connection lead to another place: its type, host, port and schema."""
-    return tuple(str(connection.get(word) or "") for word in ("conn_type", "host", "port", "schema"))
 
 
 def _running_task(row: Mapping[str, Any]) -> str:

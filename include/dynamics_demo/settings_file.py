@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
-from dynamics_demo.airflow_api import AirflowApi, place_of
+from dynamics_demo.airflow_api import AirflowApi
 from dynamics_demo.problems import DemoError
 
 _STRICT = ConfigDict(extra="forbid", frozen=True)
@@ -49,11 +49,6 @@ class Connection(BaseModel):
             "port": self.conn_port,
             "extra": json.dumps(dict(self.conn_extra)) if self.conn_extra else None,
         }
-
-    @property
-    def place(self) -> tuple[str, ...]:
-        """What makes it lead to another place."""
-        return place_of(self.body())
 
 
 class Pool(BaseModel):

@@ -13,7 +13,6 @@ from dynamics_demo.marketing import MarketingDatabase, open_marketing
 from dynamics_demo.problems import DemoError
 from dynamics_demo.services import Services
 from dynamics_demo.settings_file import (
-    AirflowSettings,
     LocalValues,
     import_settings,
     read_settings,
@@ -21,7 +20,6 @@ from dynamics_demo.settings_file import (
 )
 
 _DEADLINE = 180.0
-_WATERMARKS = "dynamics_watermark_"
 _TITLES = {"airflow": "Airflow", "emulator": "the local Dynamics"}
 
 
@@ -45,7 +43,6 @@ def start_installation(installation: Installation, kind: Marketing, rows: int) -
     marketing = open_marketing(installation, kind, socket_folder)
     local = LocalValues(dynamics, marketing.connection(), installation.staging.as_uri())
     settings = with_local_values(read_settings(installation.settings_file), local)
-    forget_foreign_watermarks(airflow, settings, marketing)
     import_settings(settings, airflow)
     _wait_for_dags(installation, airflow)
     return Started(airflow, dynamics, marketing)
@@ -83,23 +80,6 @@ def _wait_for_servers(services: Services) -> tuple[Mapping[str, str], AirflowApi
             raise DemoError(message)
         progress.show(f"waiting for {', '.join(missing)}")
         time.sleep(1)
-
-
-def forget_foreign_watermarks(airflow: AirflowApi, settings: AirflowSettings, marketing: MarketingDatabase) -> None:
-    """Delete the watermarks if they were written for another marketing database or another Dynamics.
-
-    They say up to where *those* were read. Without them the next runs compare all keys, and fetch what is missing.
-    """
-    moved = [
-        connection.conn_id
-        for connection in settings.connections
-        if airflow.connection_place(connection.conn_id) not in (None, connection.place)
-    ]
-    names = [name for name in airflow.variable_names() if name.startswith(_WATERMARKS)]
-    if names and (moved or not marketing.has_runs()):
-        say(f"  {', '.join(moved) or 'marketing_db'} is another one than before: all rows are read again.")
-        for name in names:
-            airflow.delete_variable(name)
 
 
 def _wait_for_dags(installation: Installation, airflow: AirflowApi) -> None:

@@ -11,6 +11,15 @@ from airflow.sdk import DAG, Asset, CronDataIntervalTimetable, Param, task, task
 from dynamics_sync.entity import Column, Entity
 from dynamics_sync.retry_policy import SyncRetryPolicy
 
+#: What a run can read, and how the form says it.
+MODES = {
+    "changes": "What changed since the last run",
+    "full": "Everything, again",
+    "window": "What was modified between two instants",
+    "ids": "Named records",
+    "quarantine": "The records that stand in quarantine",
+}
+
 #: The one limit that all DAGs share: how many tasks may talk to Dynamics at once.
 POOL = "dynamics_api"
 
@@ -112,11 +121,9 @@ def _form() -> dict[str, Param]:
             "changes",
             type="string",
             title="What to read",
-            description_md=(
-                "**changes** since the last run · **full**: everything again · **window**: what was modified between "
-                "two instants · **ids**: named records · **quarantine**: the records that stand in quarantine"
-            ),
-            enum=["changes", "full", "window", "ids", "quarantine"],
+            description="The word in brackets is the value of `mode` for the command line and the REST API.",
+            enum=list(MODES),
+            values_display={mode: f"{text} ({mode})" for mode, text in MODES.items()},
         ),
         "window_start": Param(
             None,
@@ -153,6 +160,7 @@ def document(entity: Entity) -> str:
     rows = "\n".join(
         f"| `{column.field}`{_part(column)} | `{column.name}` | {column.kind} |" for column in entity.columns
     )
+    modes = "\n".join(f"- `{mode}`: {text[0].lower()}{text[1:]}" for mode, text in MODES.items())
     return f"""# {entity.title}
 
 {entity.description}
@@ -161,9 +169,12 @@ Table `{entity.entity}` of Dynamics → table `{entity.table}` of the marketing 
 A deleted record stays, with `crm_deleted_at` set. Each run is a row of `sync_run`; rows that could not be applied stand
 in `sync_quarantine`. Error codes (`DS-…`) are explained in `docs/errors.md`.
 
-**Trigger** it with mode *full* to read everything again, *window* or a backfill for a span of time, *ids* for single
-records, *quarantine* to try refused rows again. Only *changes* and *full* move the watermark, the Variable
-`dynamics_watermark_{entity.entity}`.
+Trigger it with a mode:
+
+{modes}
+
+Only `changes` and `full` move the watermark, the Variable `dynamics_watermark_{entity.entity}`. A backfill reads what
+was modified in its interval. A run that found nothing to copy shows its slices as skipped; that is as it should be.
 
 | Dynamics | column | type |
 | --- | --- | --- |

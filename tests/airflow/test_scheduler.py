@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page, expect, sync_playwright
 
+from dynamics_sync.dag_factory import MODES
+
 DOCS = Path(__file__).parents[2] / "docs"
 
 _BROWSER_PATIENCE = 120_000  # milliseconds
@@ -239,8 +241,9 @@ def open_trigger_form(page: Page) -> Locator:
 def choose_mode(form: Locator, mode: str) -> None:
     """Choose from the list, after a look at what it offers."""
     form.locator("#element_mode").get_by_role("combobox").click()
-    expect(form.get_by_role("option")).to_have_text(["changes", "full", "window", "ids", "quarantine"])
-    form.get_by_role("option", name=mode).click()
+    options = form.get_by_role("option")
+    expect(options).to_have_text([re.compile(rf"\({each}\)$") for each in MODES])
+    options.filter(has_text=re.compile(rf"\({mode}\)$")).click()
 
 
 def keep_screenshot(page: Page, name: str, *, height: int = 900) -> None:

@@ -59,12 +59,6 @@ def test_extra_may_be_json_text_or_a_mapping(tmp_path: Path) -> None:
     assert [connection.body()["extra"] for connection in settings.connections] == ['{"word": 1}', '{"word": 1}']
 
 
-def test_another_port_or_database_is_another_place() -> None:
-    moved = MARKETING.model_copy(update={"conn_host": "/elsewhere/marketing.db"})
-    assert moved.place != MARKETING.place
-    assert MARKETING.model_copy(update={"conn_password": "new"}).place == MARKETING.place
-
-
 def test_a_misspelt_word_is_named(tmp_path: Path) -> None:
     path = _write(tmp_path, {"airflow": {"pools": [{"pool_name": "a", "pool_slots": 8}]}})
     with pytest.raises(DemoError, match=r"pools\.0"):

@@ -112,9 +112,11 @@ def test_each_entry_of_the_form_is_explained(dag: DAG) -> None:
     for name in dag.params:
         param = dag.params.get_param(name)
         assert param.schema["title"]
-        assert param.description or param.schema.get("description_md")
+        assert param.description
+    schema = dag.params.get_param("mode").schema
+    assert schema["enum"] == list(Mode)
     for mode in Mode:
-        assert f"**{mode}**" in dag.params.get_param("mode").schema["description_md"]
+        assert schema["values_display"][mode].endswith(f"({mode})")
 
 
 @pytest.mark.parametrize(

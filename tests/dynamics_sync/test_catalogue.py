@@ -253,13 +253,13 @@ def test_a_word_that_a_field_lacks_is_named_at_the_field(refusal: Refusal, word:
     assert f"visit.yaml:7: `fields.acme_fee.{word}` is missing" in refusal(text)
 
 
-@pytest.mark.parametrize("column", sorted(RESERVED_COLUMNS - {"updated_at", "crm_deleted_at"}))
+@pytest.mark.parametrize("column", sorted(RESERVED_COLUMNS - {"updated_at", "crm_deleted_at", "crm_read_at"}))
 def test_a_column_of_the_sync_cannot_be_taken_by_a_field(refusal: Refusal, column: str) -> None:
     message = refusal(GOOD.replace("column: fee", f"column: {column}"))
     assert f"the column name {column} is kept for the sync" in message
 
 
-@pytest.mark.parametrize("column", ["updated_at", "crm_deleted_at"])
+@pytest.mark.parametrize("column", ["updated_at", "crm_deleted_at", "crm_read_at"])
 def test_an_instant_of_the_sync_cannot_be_taken_by_a_field(refusal: Refusal, column: str) -> None:
     text = GOOD.replace("column: fee", f"column: {column}").replace("type: money", "type: instant")
     assert f"the column name {column} is kept for the sync" in refusal(text)

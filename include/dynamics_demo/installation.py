@@ -33,8 +33,6 @@ SHARED_MODULES = (
     "airflow.sdk.definitions.timetables.interval",
     "airflow.providers.http.hooks.http",
     "airflow.providers.standard.decorators.python",
-    "adbc_driver_postgresql.dbapi",
-    "adbc_driver_sqlite.dbapi",
     "asyncpg",
     "msal",
     "pandas",

@@ -5,5 +5,4 @@ from dynamics_sync.errors import CatalogueError
 
 if errors := load_catalogue().errors:
     # Raised here and not in dynamics_entities.py, whose DAGs would all be gone.  (airflow.sdk.DAG: see there)
-    message = "\n".join(str(error) for error in errors.values())
-    raise CatalogueError(message)
+    raise CatalogueError("\n".join(error.what for error in errors.values()))

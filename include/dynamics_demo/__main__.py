@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             case _:
                 _stop(installation)
     except DemoError as problem:
-        sys.stderr.write(f"\n{problem}\n")
+        sys.stderr.write(f"\n{problem}\n\nWhat was started still runs; `make stop` ends it. Logs are in .local/logs.\n")
         return 1
     except KeyboardInterrupt:
         sys.stderr.write("\nInterrupted. What was started still runs; `make stop` ends it.\n")

@@ -1,5 +1,6 @@
 """Text on the terminal: plain lines, a live line while waiting, and tables."""
 
+import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -39,7 +40,9 @@ class Progress:
         """Show the present state; call it as often as wanted."""
         now = self.clock()
         if self.stream.isatty():
-            self.stream.write(f"\r\033[K{self._line(text)}"[:240])
+            # A longer line would wrap, and only its last piece could be taken back.
+            width = shutil.get_terminal_size().columns - 1
+            self.stream.write(f"\r\033[K{self._line(text)[:width]}")
         elif text != self._last_text or now - self._last_at >= _REPEAT_AFTER:
             self.stream.write(self._line(text) + "\n")
             self._last_at = now

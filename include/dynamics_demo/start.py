@@ -56,7 +56,7 @@ def _start_servers(installation: Installation, rows: int) -> tuple[Services, Pat
         say(f"  {name} runs already")
     for name, title in _TITLES.items():
         if services.ports[name] != PREFERRED_PORTS[name]:
-            say(f"  Port {PREFERRED_PORTS[name]} is not free or was not before; {title} uses {services.ports[name]}.")
+            say(f"  Port {PREFERRED_PORTS[name]} was not free, so {title} uses {services.ports[name]}.")
     services.start_emulator(rows)
     socket_folder = services.start_postgres()
     services.start_airflow(socket_folder)

@@ -65,7 +65,8 @@ def open_organisation(folder: Path, *, seed: int, settings: Settings, clock: Clo
     folder.mkdir(parents=True, exist_ok=True)
     database = Database(folder / "organisation.sqlite")
     database.create(default_schema())
-    source = random.Random(seed)
+    # What was drawn before must not be drawn again: an organisation that is opened anew would repeat its GUIDs.
+    source = random.Random(f"{seed} from version {database.current_version()}")
     organisation = Organisation(
         database=database,
         schema=_changed_schema(database),

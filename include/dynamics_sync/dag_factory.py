@@ -53,7 +53,7 @@ def build_dag(entity: Entity) -> DAG:
         start_date=_FIRST_DAY,
         catchup=False,
         max_active_runs=1,
-        tags={"dynamics", entity.direction.value, *entity.tags},
+        tags={"dynamics", *entity.tags},
         params=_form(),
         default_args={"owner": entity.owner, **_RETRIES},
     ) as dag:

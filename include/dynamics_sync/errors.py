@@ -36,7 +36,8 @@ class SyncError(Exception):
 
     def __str__(self) -> str:
         parts = (self.what, self.not_done, self.step)
-        return f"{self.code} " + " ".join(part.rstrip(".") + "." for part in parts if part)
+        sentences = [part if part.endswith("?") else part.rstrip(".") + "." for part in parts if part]
+        return " ".join([self.code, *sentences])
 
 
 class StopRun(SyncError):

@@ -250,3 +250,13 @@ def test_tracking_survives_a_restart(tmp_path: Any) -> None:
         [entry] = client.rows(f"leads?$select=lastname&$deltatoken={token}")
         assert entry["reason"] == "deleted"
         client.session.close()
+
+
+def test_rows_made_after_a_restart_have_ids_of_their_own(tmp_path: Any) -> None:
+    made = []
+    for _ in range(3):
+        with running_emulator(tmp_path) as emulator:
+            client = connect(emulator)
+            made += [client.create("leads", lastname="Lee").rpartition("/")[2] for _ in range(3)]
+            client.session.close()
+    assert len(set(made)) == 9

@@ -97,11 +97,6 @@ def test_an_entity_without_a_schedule_runs_by_hand_only(make_entity: MakeEntity)
     assert not isinstance(build_dag(make_entity(schedule=None)).timetable, CronDataIntervalTimetable)
 
 
-def test_a_two_way_entity_is_tagged_so(make_entity: MakeEntity) -> None:
-    dag = build_dag(make_entity(direction="two_way", wins="latest"))
-    assert "two_way" in dag.tags
-
-
 def test_the_form_offers_every_mode_and_its_defaults_read_changes(dag: DAG) -> None:
     assert dag.params.get_param("mode").schema["enum"] == list(Mode)
     assert request_from_params(dag.params.dump()).mode is Mode.CHANGES

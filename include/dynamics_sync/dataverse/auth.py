@@ -13,7 +13,14 @@ import requests
 
 from dynamics_sync.dataverse.network import network_error
 from dynamics_sync.dataverse.session import open_session
-from dynamics_sync.errors import ConnectionSettingsError, IncompleteAnswer, ServiceUnavailable, SignInRefused, SyncError
+from dynamics_sync.errors import (
+    ConnectionSettingsError,
+    IncompleteAnswer,
+    ServiceUnavailable,
+    SignInRefused,
+    SyncError,
+    UnknownHost,
+)
 
 MICROSOFT_AUTHORITY = "https://login.microsoftonline.com"
 _MICROSOFT_HOSTS = frozenset(
@@ -175,7 +182,11 @@ class MsalTokenProvider:
         try:
             answer = self._ask_msal(proof)
         except requests.RequestException as error:
-            raise network_error(error, "Sign-in", self._host, not_done=_NOT_DONE) from None
+            failure = network_error(error, "Sign-in", self._host, not_done=_NOT_DONE)
+            if isinstance(failure, UnknownHost):
+                # The host of the connection is not at fault: this is the one where people sign in.
+                failure.step = "Check `authority` and `ca_file` of the connection, and the proxy or name server"
+            raise failure from None
         except (ValueError, KeyError) as error:
             raise self._no_sign_in(error) from None
         if "access_token" not in answer:

@@ -3,6 +3,7 @@
 from dynamics_sync.catalogue import load_catalogue
 from dynamics_sync.errors import CatalogueError
 
-if errors := load_catalogue().errors:
+if errors := list(load_catalogue().errors.values()):
     # Raised here and not in dynamics_entities.py, whose DAGs would all be gone.  (airflow.sdk.DAG: see there)
-    raise CatalogueError("\n".join(error.what for error in errors.values()))
+    separator = f"\n{CatalogueError.code} "
+    raise CatalogueError(separator.join(error.what for error in errors), next_step=errors[0].step)

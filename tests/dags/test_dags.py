@@ -32,7 +32,7 @@ def test_the_dag_of_an_entity(parsed: Any, entity: Any) -> None:
     assert dag["file"] == "dynamics_entities.py"
     assert entity.description
     assert dag["description"] == entity.description
-    assert {"dynamics", entity.direction.value} < set(dag["tags"])
+    assert {"dynamics", *entity.tags} == set(dag["tags"])
     assert dag["owners"] == [entity.owner]
     assert (dag["catchup"], dag["max_active_runs"], dag["retries"]) == (False, 1, 3)
     assert dag["timetable"] == "CronDataIntervalTimetable"

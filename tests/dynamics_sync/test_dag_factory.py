@@ -50,7 +50,7 @@ def test_the_dag_says_what_it_is(dag: DAG) -> None:
     assert dag.dag_id == "dynamics_acme_visit"
     assert dag.dag_display_name == "Dynamics: Visits"
     assert dag.description == "Who came."
-    assert dag.tags == {"dynamics", "from_dynamics", "custom"}
+    assert dag.tags == {"dynamics", "custom"}
     assert {task.owner for task in dag.tasks} == {"events"}
 
 

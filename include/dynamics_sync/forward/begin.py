@@ -13,13 +13,13 @@ delta link.
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
 
 from dynamics_sync.dataverse.client import DataverseClient
-from dynamics_sync.dataverse.feed import FeedPage, FeedReader, read_keys, read_tracked
+from dynamics_sync.dataverse.feed import FeedReader, read_keys, read_tracked
 from dynamics_sync.dataverse.metadata import TableMetadata
 from dynamics_sync.dataverse.organization import total_record_count
 from dynamics_sync.dataverse.query import between, select_path
@@ -45,6 +45,7 @@ from dynamics_sync.forward.slices import (
     windows_between,
     windows_of_table,
 )
+from dynamics_sync.forward.staged_feed import StagedFeed, read_feed
 from dynamics_sync.settings import Settings
 from dynamics_sync.staging import StagingFolder
 from dynamics_sync.store.database import MarketingDatabase
@@ -53,23 +54,11 @@ from dynamics_sync.store.quarantine import open_record_keys
 from dynamics_sync.store.runs import RunIdentity, is_recorded
 from dynamics_sync.watermark import Watermark
 
-KEYS_SCHEMA = pa.schema({"id": pa.string(), "version": pa.int64()})
-_IDS_SCHEMA = pa.schema({"id": pa.string()})
 _CREATED, _MODIFIED = "createdon", "modifiedon"
 #: Dataverse counts no further.
 _COUNT_LIMIT = 5_000
 #: Into how many slices a window is cut that holds more than can be counted: the default size of the pool dynamics_api.
 _PIECES = 8
-
-
-@dataclass(frozen=True, slots=True)
-class _Feed:
-    """A feed that was read to its end, at `ended_at`: changed keys with versions, and deleted ids."""
-
-    keys: pa.Table
-    deleted: pa.Table
-    delta_link: str | None
-    ended_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,31 +228,8 @@ class Begin:
         due = watermark.keys_checked_at + timedelta(hours=self.settings.key_check_hours)
         return self.run.begun_at >= due
 
-    def _read_feed(self, reader: FeedReader) -> _Feed:
-        """Read the feed to its end, going on where an earlier try of this task stopped."""
-        held = self.feed.resume(reader.path) or {"pages": 0, "next_link": None, "delta_link": None, "ended_at": None}
-        number = held["pages"]
-        if held["ended_at"] is None:
-            for page in reader.pages(resume_link=held["next_link"]):
-                number += 1
-                self._stage_feed(page, number)
-                ended = datetime.now(UTC).isoformat() if page.next_link is None else None
-                held = {"pages": number, "next_link": page.next_link, "delta_link": page.delta_link, "ended_at": ended}
-                self.feed.remember(reader.path, **held)
-        names = [f"feed/page-{page:05d}" for page in range(1, number + 1)]
-        keys = [KEYS_SCHEMA.empty_table(), *(self.folder.read_table(f"{name}.parquet") for name in names)]
-        deleted = [_IDS_SCHEMA.empty_table(), *(self.folder.read_table(f"{name}.deleted.parquet") for name in names)]
-        ended_at = datetime.fromisoformat(held["ended_at"])
-        return _Feed(pa.concat_tables(keys), pa.concat_tables(deleted), held["delta_link"], ended_at)
-
-    def _stage_feed(self, page: FeedPage, number: int) -> None:
-        if page.without_key:
-            message = f"the feed of {self.entity.entity} holds {page.without_key} rows without a key"
-            raise UnexpectedAnswer(message, not_done="Nothing was read")
-        name = f"feed/page-{number:05d}"
-        keys = pa.table({"id": page.ids, "version": page.versions}, schema=KEYS_SCHEMA)
-        self.folder.write_table(f"{name}.parquet", keys)
-        self.folder.write_table(f"{name}.deleted.parquet", pa.table({"id": page.deleted}, schema=_IDS_SCHEMA))
+    def _read_feed(self, reader: FeedReader) -> StagedFeed:
+        return read_feed(reader, self.entity.entity, self.folder, self.feed)
 
     def _fetch(self, keys: pa.Table, *, of_whole_table: bool = False) -> list[Slice]:
         """Slices for those keys that are missing here or older; the whole table where that is most of it."""

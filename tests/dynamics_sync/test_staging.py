@@ -155,3 +155,41 @@ def test_a_run_that_began_in_another_zone_is_as_old_as_it_is(root: StagingPath) 
 def test_json_is_written_as_text_that_others_can_read(tmp_path: Path) -> None:
     StagingFolder(tmp_path).write_json("begin.json", {"name": "Zoë"})
     assert json.loads((tmp_path / "begin.json").read_text()) == {"name": "Zoë"}
+
+
+class KeyOnlyPath:
+    """A path of a store that knows only files, as S3 does: a folder is there while a name begins with it."""
+
+    def __init__(self, files: dict[str, bytes], key: str) -> None:
+        self.files, self.key = files, key
+
+    @property
+    def name(self) -> str:
+        return self.key.rpartition("/")[2]
+
+    def __truediv__(self, name: str) -> "KeyOnlyPath":
+        return KeyOnlyPath(self.files, f"{self.key}/{name}")
+
+    def is_dir(self) -> bool:
+        return any(key.startswith(f"{self.key}/") for key in self.files)
+
+    def exists(self) -> bool:
+        return self.key in self.files or self.is_dir()
+
+    def iterdir(self) -> Iterator["KeyOnlyPath"]:
+        inner = (key[len(self.key) + 1 :] for key in self.files if key.startswith(f"{self.key}/"))
+        return iter([self / name for name in sorted({rest.partition("/")[0] for rest in inner})])
+
+    def unlink(self) -> None:
+        del self.files[self.key]
+
+    def rmdir(self) -> None:
+        # s3fs looks for the folder, finds nothing, and says so.
+        raise NotADirectoryError(self.key)
+
+
+def test_removal_needs_no_folders() -> None:
+    kept = {"sync/contact/run/begin.json": b"{}"}
+    files = {"sync/lead/run/begin.json": b"{}", "sync/lead/run/slice-0001/page-00001.parquet": b"rows", **kept}
+    remove_tree(KeyOnlyPath(files, "sync/lead/run"))
+    assert files == kept

@@ -12,7 +12,6 @@ from dynamics_sync.errors import RequestRefused
 Literal = str | int | bool | Decimal | UUID | datetime | None
 
 GET_URL_LIMIT = 32_768
-BATCHED_URL_LIMIT = 65_536
 GUID_LENGTH = 36
 # Left free for the host, the API root, a tag and what a proxy adds.
 _HEADROOM = 1_024

@@ -46,6 +46,33 @@ class Option:
     default_status: int | None = None
 
 
+class OnDelete(StrEnum):
+    """What happens to a row when the row that one of its lookups points at is deleted."""
+
+    REMOVE_LINK = "RemoveLink"
+    CASCADE = "Cascade"
+    RESTRICT = "Restrict"
+
+
+class KeyStatus(StrEnum):
+    """Dataverse's EntityKeyIndexStatus: a key can be used only while it is active."""
+
+    PENDING = "Pending"
+    IN_PROGRESS = "InProgress"
+    ACTIVE = "Active"
+    FAILED = "Failed"
+
+
+@dataclass(frozen=True)
+class AlternateKey:
+    """Columns (logical names) that identify a row beside its primary key."""
+
+    name: str
+    columns: tuple[str, ...]
+    display: str = ""
+    status: KeyStatus = KeyStatus.ACTIVE
+
+
 @dataclass(frozen=True)
 class Column:
     """One column, as its metadata describe it."""
@@ -67,6 +94,10 @@ class Column:
     precision: int | None = None
     schema_name: str = ""
     global_option_set: str | None = None
+    on_delete: OnDelete = OnDelete.REMOVE_LINK
+    """For lookups: what a deletion of the referenced row does to this row."""
+    published: bool = True
+    """An unpublished column exists for nobody but its maker: the Web API does not know it yet."""
 
     @property
     def is_lookup(self) -> bool:
@@ -115,7 +146,10 @@ class Table:
     primary_name: str | None
     ownership: str
     columns: MappingProxyType[str, Column]
+    keys: tuple[AlternateKey, ...] = ()
     tracked: bool = True
+    optimistic: bool = True
+    """IsOptimisticConcurrencyEnabled: without it no 304 is given."""
     intersect: bool = False
     activity: bool = False
     schema_name: str = ""
@@ -155,11 +189,44 @@ class Collection:
 
 
 @dataclass(frozen=True)
+class Side:
+    """One end of an N:N relationship: a table, its key's column in the intersect table, and its navigation property.
+
+    ``navigation`` is the property that rows of ``table`` have; it leads to the other end.
+    """
+
+    table: str
+    column: str
+    navigation: str
+
+
+@dataclass(frozen=True)
+class ManyToMany:
+    """An N:N relationship through an intersect table."""
+
+    name: str
+    intersect: str
+    first: Side
+    second: Side
+
+    def seen_from(self, table: str, navigation: str) -> tuple[Side, Side] | None:
+        """This end and the other end, for a navigation property of a table; None when it is not of this relationship.
+
+        A relationship of a table with itself has two navigation names; they tell its ends apart.
+        """
+        for mine, theirs in ((self.first, self.second), (self.second, self.first)):
+            if (mine.table, mine.navigation) == (table, navigation):
+                return mine, theirs
+        return None
+
+
+@dataclass(frozen=True)
 class Schema:
     """All tables of an organisation."""
 
     tables: MappingProxyType[str, Table]
     collections: MappingProxyType[str, MappingProxyType[str, Collection]]
+    many_to_many: tuple[ManyToMany, ...] = ()
     sets: MappingProxyType[str, Table] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -169,3 +236,11 @@ class Schema:
     def table(self, name: str) -> Table:
         """The table of this logical name. Raises KeyError when there is none."""
         return self.tables[name]
+
+    def association(self, table: str, navigation: str) -> tuple[ManyToMany, Side, Side] | None:
+        """The N:N relationship behind a navigation property, this end and the other end; None for other names."""
+        for relationship in self.many_to_many:
+            ends = relationship.seen_from(table, navigation)
+            if ends:
+                return relationship, *ends
+        return None

@@ -5,7 +5,7 @@ from email.utils import formatdate
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from requests.structures import CaseInsensitiveDict
 
@@ -234,6 +234,7 @@ def test_retry_after_is_read_in_both_forms(value: str | None, seconds: float | N
 
 
 @given(st.text(max_size=40))
+@example("0\x1f")
 def test_no_retry_after_breaks_the_client(value: str) -> None:
     found = retry_after(value, clock)
     assert found is None or found >= 0

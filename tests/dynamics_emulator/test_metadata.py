@@ -32,38 +32,54 @@ def _named(rows: list[dict[str, Any]], name: str) -> dict[str, Any]:
     return row
 
 
-def test_list_is_not_paged_and_always_shows_the_id(client: Client) -> None:
-    rows = client.rows("EntityDefinitions?$select=LogicalName,EntitySetName", prefer="odata.maxpagesize=2")
+def test_list_is_not_paged_and_always_shows_the_id(sample: Client) -> None:
+    rows = sample.rows("EntityDefinitions?$select=LogicalName,EntitySetName", prefer="odata.maxpagesize=2")
 
     assert len(rows) == len(default_schema().tables)
     assert set(rows[0]) == {"LogicalName", "EntitySetName", "MetadataId"}
 
 
-def test_both_key_forms(client: Client) -> None:
-    by_name = client.get(f"{LEAD}?$select=EntitySetName").json()
-    by_id = client.get(f"EntityDefinitions({by_name['MetadataId']})?$select=EntitySetName").json()
+def test_both_key_forms(sample: Client) -> None:
+    by_name = sample.get(f"{LEAD}?$select=EntitySetName").json()
+    by_id = sample.get(f"EntityDefinitions({by_name['MetadataId']})?$select=EntitySetName").json()
 
     assert by_id["EntitySetName"] == by_name["EntitySetName"] == "leads"
-    assert client.get("EntityDefinitions(LogicalName='nothing')").status_code == 404
+    assert sample.get("EntityDefinitions(LogicalName='nothing')").status_code == 404
 
 
-def test_tracking_flags(client: Client) -> None:
-    rows = client.rows("EntityDefinitions?$select=LogicalName,ChangeTrackingEnabled,CanChangeTrackingBeEnabled")
+def test_tracking_flags(sample: Client) -> None:
+    rows = sample.rows("EntityDefinitions?$select=LogicalName,ChangeTrackingEnabled,CanChangeTrackingBeEnabled")
 
     off = {row["LogicalName"] for row in rows if not row["ChangeTrackingEnabled"]}
-    assert off == {"connection", "teammembership", "organization"}
+    assert {"connection", "teammembership", "organization", "listmember"} <= off
+    assert not off & {"lead", "contact", "acme_eventattendance", "acme_event", "list"}
     assert _named(rows, "lead")["CanChangeTrackingBeEnabled"]["Value"] is True
 
 
-def test_expanded_attributes_and_keys(client: Client) -> None:
-    body = client.get(f"{LEAD}?$select=LogicalName&$expand=Attributes($select=LogicalName,AttributeType),Keys").json()
+def test_expanded_attributes(sample: Client) -> None:
+    body = sample.get(
+        f"{LEAD}?$select=LogicalName&$expand=Attributes($select=LogicalName;"
+        f"$filter=AttributeType eq {CRM}.AttributeTypeCode'Picklist'),ManyToManyRelationships"
+    ).json()
 
-    assert body["Keys"] == []
-    assert _named(body["Attributes"], "leadsourcecode")["AttributeType"] == "Picklist"
+    assert "leadsourcecode" in {row["LogicalName"] for row in body["Attributes"]}
+    assert "lastname" not in {row["LogicalName"] for row in body["Attributes"]}
+    assert [row["SchemaName"] for row in body["ManyToManyRelationships"]] == ["listlead_association"]
+
+
+def test_keys_expanded_and_listed(sample: Client) -> None:
+    [expanded] = sample.get(f"{LEAD}?$select=LogicalName&$expand=Keys").json()["Keys"]
+    [listed] = sample.rows("EntityDefinitions(LogicalName='acme_event')/Keys")
+
+    shown = ("LogicalName", "KeyAttributes", "EntityKeyIndexStatus")
+    assert [expanded[name] for name in shown] == ["acme_extid_key", ["acme_extid"], "Active"]
+    assert listed["KeyAttributes"] == ["acme_code", "acme_edition"]
+    by_id = sample.get(f"{LEAD}/Keys({expanded['MetadataId']})?$select=SchemaName").json()
+    assert by_id["SchemaName"] == "acme_extid_key"
 
 
 @pytest.mark.parametrize("kind", CASTS)
-def test_casts_hold_exactly_the_columns_of_their_type(client: Client, kind: str) -> None:
+def test_casts_hold_exactly_the_columns_of_their_type(sample: Client, kind: str) -> None:
     columns = default_schema().table("lead").columns.values()
     lookups = {"Lookup", "Owner", "Customer"}
     expected = {
@@ -74,13 +90,13 @@ def test_casts_hold_exactly_the_columns_of_their_type(client: Client, kind: str)
 
     path = f"{LEAD}/Attributes/{CRM}.{kind}AttributeMetadata?$select=LogicalName&$filter=AttributeOf eq null"
 
-    assert {row["LogicalName"] for row in client.rows(path)} == expected
+    assert {row["LogicalName"] for row in sample.rows(path)} == expected
 
 
-def test_options_of_a_picklist(client: Client) -> None:
+def test_options_of_a_picklist(sample: Client) -> None:
     path = f"{LEAD}/Attributes/{CRM}.PicklistAttributeMetadata?$select=LogicalName&$expand=OptionSet,GlobalOptionSet"
 
-    source = _named(client.rows(path), "leadsourcecode")
+    source = _named(sample.rows(path), "leadsourcecode")
 
     labels = {
         option["Value"]: option["Label"]["UserLocalizedLabel"]["Label"] for option in source["OptionSet"]["Options"]
@@ -89,122 +105,227 @@ def test_options_of_a_picklist(client: Client) -> None:
     assert source["GlobalOptionSet"] is None
 
 
-def test_status_options_carry_their_state(client: Client) -> None:
+def test_status_options_carry_their_state(sample: Client) -> None:
     path = (
         f"{LEAD}/Attributes(LogicalName='statuscode')/{CRM}.StatusAttributeMetadata?$expand=OptionSet($select=Options)"
     )
 
-    options = client.get(path).json()["OptionSet"]["Options"]
+    options = sample.get(path).json()["OptionSet"]["Options"]
 
     assert {option["Value"]: option["State"] for option in options} == {1: 0, 2: 0, 3: 1, 4: 2, 5: 2, 6: 2, 7: 2}
 
 
-def test_boolean_options(client: Client) -> None:
+def test_boolean_options(sample: Client) -> None:
     path = f"{LEAD}/Attributes/{CRM}.BooleanAttributeMetadata?$select=LogicalName&$expand=OptionSet"
 
-    option_set = _named(client.rows(path), "donotemail")["OptionSet"]
+    option_set = _named(sample.rows(path), "donotemail")["OptionSet"]
 
     assert (option_set["TrueOption"]["Value"], option_set["FalseOption"]["Value"]) == (1, 0)
 
 
-def test_own_properties_need_a_cast(client: Client) -> None:
-    plain = client.get(f"{LEAD}/Attributes?$select=LogicalName,MaxLength")
-    cast = client.rows(f"{LEAD}/Attributes/{CRM}.StringAttributeMetadata?$select=LogicalName,MaxLength")
+def test_own_properties_need_a_cast(sample: Client) -> None:
+    plain = sample.get(f"{LEAD}/Attributes?$select=LogicalName,MaxLength")
+    cast = sample.rows(f"{LEAD}/Attributes/{CRM}.StringAttributeMetadata?$select=LogicalName,MaxLength")
 
     assert plain.json()["error"]["message"] == (
         "Could not find a property named 'MaxLength' on type 'Microsoft.Dynamics.CRM.AttributeMetadata'."
     )
     assert _named(cast, "lastname")["MaxLength"] == 50
-    assert client.get(f"{LEAD}/Attributes/{CRM}.EnumAttributeMetadata").status_code == 404
+    assert sample.error("GET", f"{LEAD}/Attributes?$filter=MaxLength gt 5") == (400, "0x80060888")
+    assert sample.error("GET", f"{LEAD}?$expand=Attributes($select=MaxLength)") == (400, "0x80060888")
+    assert sample.get(f"{LEAD}/Attributes/{CRM}.EnumAttributeMetadata").status_code == 404
 
 
-def test_date_behaviour(client: Client) -> None:
+def test_date_behaviour(sample: Client) -> None:
     path = f"{LEAD}/Attributes/{CRM}.DateTimeAttributeMetadata?$select=LogicalName,DateTimeBehavior,Format"
 
-    rows = client.rows(path)
+    rows = sample.rows(path)
 
     assert _named(rows, "estimatedclosedate")["DateTimeBehavior"] == {"Value": "DateOnly"}
     created = _named(rows, "createdon")
     assert (created["Format"], created["DateTimeBehavior"]) == ("DateOnly", {"Value": "UserLocal"})
 
 
-def test_shadow_columns_exist_in_metadata_only(client: Client) -> None:
-    rows = client.rows(f"{LEAD}/Attributes?$select=LogicalName,AttributeOf,IsValidODataAttribute")
+def test_shadow_columns_exist_in_metadata_only(sample: Client) -> None:
+    rows = sample.rows(f"{LEAD}/Attributes?$select=LogicalName,AttributeOf,IsValidODataAttribute")
 
     shadow = _named(rows, "owneridname")
     assert (shadow["AttributeOf"], shadow["IsValidODataAttribute"]) == ("ownerid", False)
-    assert client.get("leads?$select=owneridname").status_code == 400
+    assert sample.get("leads?$select=owneridname").status_code == 400
 
 
-def test_filters(client: Client) -> None:
-    picklists = client.rows(
-        f"{LEAD}/Attributes?$select=LogicalName&$filter=AttributeType eq {CRM}.AttributeTypeCode'Picklist'"
+def _names(sample: Client, path: str) -> set[str]:
+    return {row["LogicalName"] for row in sample.rows(path)}
+
+
+def test_filters(sample: Client) -> None:
+    picklist = f"{CRM}.AttributeTypeCode'Picklist'"
+    picklists = _names(sample, f"{LEAD}/Attributes?$select=LogicalName&$filter=AttributeType eq {picklist}")
+    found = sample.rows("EntityDefinitions?$select=EntitySetName&$filter=LogicalName eq 'opportunity'")
+    untrackable = _names(
+        sample, "EntityDefinitions?$select=LogicalName&$filter=CanChangeTrackingBeEnabled/Value eq false"
     )
-    found = client.rows("EntityDefinitions?$select=EntitySetName&$filter=LogicalName eq 'opportunity'")
-    trackable = client.rows("EntityDefinitions?$select=LogicalName&$filter=CanChangeTrackingBeEnabled/Value eq false")
+    required = f"RequiredLevel/Value eq {CRM}.AttributeRequiredLevel'ApplicationRequired'"
+    owned = _names(
+        sample, f"EntityDefinitions?$select=LogicalName&$filter=OwnershipType eq {CRM}.OwnershipTypes'UserOwned'"
+    )
 
-    assert "leadsourcecode" in {row["LogicalName"] for row in picklists}
+    assert "leadsourcecode" in picklists
+    assert "lastname" not in picklists
     assert [row["EntitySetName"] for row in found] == ["opportunities"]
-    assert [row["LogicalName"] for row in trackable] == ["teammembership"]
+    assert "teammembership" in untrackable
+    assert "lead" not in untrackable
+    assert "lastname" in _names(sample, f"{LEAD}/Attributes?$select=LogicalName&$filter={required}")
+    assert {"lead", "acme_event"} <= owned
+    assert "acme_interest" not in owned
+    assert {"lead"} == _names(sample, "EntityDefinitions?$filter=IsPrivate eq false and (SchemaName eq 'Lead')")
 
 
-def test_navigation_properties_cannot_be_guessed(client: Client) -> None:
+@pytest.mark.parametrize("literal", ["'Picklist'", f"{CRM}.OwnershipTypes'Picklist'"])
+def test_enumerations_are_compared_with_their_own_literals(sample: Client, literal: str) -> None:
+    answer = sample.get(f"{LEAD}/Attributes?$filter=AttributeType eq {literal}")
+
+    assert answer.status_code == 400
+    assert "A binary operator with incompatible types was detected." in answer.json()["error"]["message"]
+
+
+def test_plain_strings_for_enumerations_can_be_allowed(client: Client) -> None:
+    client.emulator.control.change_settings(metadata_enum_literals_required=False)
+
+    assert "lastname" in _names(client, f"{LEAD}/Attributes?$filter=AttributeType eq 'String'")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "RelationshipDefinitions?$filter=startswith(SchemaName,'lead')",
+        "EntityDefinitions?$filter=startswith(LogicalName,'acme_')",
+        f"{LEAD}/Attributes?$filter=contains(LogicalName,'name')",
+    ],
+)
+@pytest.mark.parametrize("status", [400, 501])
+def test_functions_are_refused(client: Client, path: str, status: int) -> None:
+    client.emulator.control.change_settings(metadata_function_status=status)
+    answer = client.get(path)
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (status, "0x8006088a")
+    assert "function isn't supported for Metadata Entities." in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("option", ["$orderby=LogicalName", "$top=3", "$count=true"])
+def test_other_query_options_are_refused(sample: Client, option: str) -> None:
+    assert sample.error("GET", f"EntityDefinitions?{option}") == (400, "0x80060888")
+
+
+def test_navigation_properties_cannot_be_guessed(sample: Client) -> None:
     path = (
         f"RelationshipDefinitions/{CRM}.OneToManyRelationshipMetadata?"
         "$select=ReferencingAttribute,ReferencingEntityNavigationPropertyName,ReferencedEntity"
         "&$filter=ReferencingEntity eq '{}'"
     )
 
-    leads = client.rows(path.replace("{}", "lead"))
-    custom = client.rows(path.replace("{}", "acme_eventattendance"))
+    leads = sample.rows(path.replace("{}", "lead"))
+    custom = sample.rows(path.replace("{}", "acme_eventattendance"))
 
     by_column = {(row["ReferencingAttribute"], row["ReferencedEntity"]): row for row in [*leads, *custom]}
     name = "ReferencingEntityNavigationPropertyName"
     assert by_column["slaid", "sla"][name] == "sla_lead_sla"
     assert by_column["customerid", "contact"][name] == "customerid_contact"
     assert by_column["acme_contactid", "contact"][name] == "acme_ContactId"
-    refused = "RelationshipDefinitions?$filter=startswith(SchemaName,'lead')"
-    assert client.error("GET", refused) == (400, "0x80060888")
+    uncast = "RelationshipDefinitions?$filter=ReferencingEntity eq 'lead'"
+    assert sample.error("GET", uncast) == (400, "0x80060888")
+    assert sample.error("GET", "RelationshipDefinitions?$select=ReferencedEntity") == (400, "0x80060888")
 
 
-def test_many_to_many(client: Client) -> None:
-    [row] = client.rows(f"RelationshipDefinitions/{CRM}.ManyToManyRelationshipMetadata")
+def test_many_to_many(sample: Client) -> None:
+    rows = sample.rows(f"RelationshipDefinitions/{CRM}.ManyToManyRelationshipMetadata")
 
-    assert row["IntersectEntityName"] == "teammembership"
-
-
-def test_global_option_sets(client: Client) -> None:
-    [found] = client.rows("GlobalOptionSetDefinitions")
-    body = client.get("GlobalOptionSetDefinitions(Name='acme_attendancestatus')").json()
-
-    assert body["Name"] == found["Name"]
-    assert [option["Value"] for option in body["Options"]] == [100000000, 100000001, 100000002]
+    by_name = {row["SchemaName"]: row for row in rows}
+    assert by_name["teammembership_association"]["IntersectEntityName"] == "teammembership"
+    assert by_name["listcontact_association"]["Entity1IntersectAttribute"] == "listid"
+    assert by_name["acme_interest_contact"]["IsCustomRelationship"] is True
 
 
-def test_schema_changes_show_at_once_and_survive(client: Client) -> None:
-    control = client.emulator.control
-    control.drop_column("lead", "fax")
-    control.rename_column("lead", "companyname", "employer")
-    control.shorten_column("lead", "subject", 10)
-    control.remove_option("lead", "leadsourcecode", 8)
-    control.relabel_option("lead", "leadsourcecode", 9, "Hearsay")
+def test_relationship_by_its_schema_name(sample: Client) -> None:
+    [found] = sample.rows("RelationshipDefinitions?$filter=SchemaName eq 'contact_customer_accounts'")
+    path = f"RelationshipDefinitions({found['MetadataId']})/{CRM}.OneToManyRelationshipMetadata"
+    same = sample.get(path).json()
+    named = sample.get("RelationshipDefinitions(SchemaName='contact_customer_accounts')").json()
 
-    names = {row["LogicalName"] for row in client.rows(f"{LEAD}/Attributes?$select=LogicalName")}
-    assert "fax" not in names
-    assert {"employer"} <= names
-    assert client.get("leads?$select=fax").status_code == 400
-    assert client.error("POST", "leads", json={"subject": "longer than ten"}) == (400, "0x80044331")
-    assert client.error("POST", "leads", json={"leadsourcecode": 8}) == (400, "0x8004431a")
-    client.create("leads", lastname="x", employer="Acme", leadsourcecode=9)
-    [row] = client.rows("leads?$select=employer,leadsourcecode", prefer='odata.include-annotations="*"')
-    assert row["employer"] == "Acme"
-    assert row["leadsourcecode@OData.Community.Display.V1.FormattedValue"] == "Hearsay"
+    assert found["@odata.type"] == f"#{CRM}.OneToManyRelationshipMetadata"
+    assert same["ReferencedEntity"] == "account"
+    assert same["CascadeConfiguration"]["Delete"] == "Cascade"
+    assert named["MetadataId"] == found["MetadataId"]
 
 
-def test_csdl(client: Client) -> None:
-    plain, annotated = client.get("$metadata").text, client.get("$metadata?annotations=true").text
+def test_relationships_of_a_table(sample: Client) -> None:
+    event = "EntityDefinitions(LogicalName='acme_event')"
+    below = sample.rows(f"{event}/OneToManyRelationships?$select=ReferencingEntity")
+    above = sample.rows(f"{event}/ManyToOneRelationships?$filter=ReferencingAttribute eq 'acme_campaignid'")
 
-    assert '<EntityType Name="lead"><Key><PropertyRef Name="leadid" /></Key>' in plain
-    assert '<EntityType Name="systemuser"><Key><PropertyRef Name="ownerid" />' in plain
-    assert "ChangeTracking" not in plain
-    assert "Org.OData.Capabilities.V1.ChangeTracking" in annotated
+    assert [row["ReferencingEntity"] for row in below] == ["acme_eventattendance"]
+    assert [row["ReferencingEntityNavigationPropertyName"] for row in above] == ["acme_CampaignId"]
+
+
+def test_global_option_sets(sample: Client) -> None:
+    [found] = sample.rows("GlobalOptionSetDefinitions")
+    by_name = sample.get("GlobalOptionSetDefinitions(Name='acme_attendancestatus')").json()
+    cast = sample.get(f"GlobalOptionSetDefinitions({found['MetadataId']})/{CRM}.OptionSetMetadata?$select=Options")
+
+    assert by_name["Name"] == found["Name"]
+    assert [option["Value"] for option in cast.json()["Options"]] == [100000000, 100000001, 100000002]
+    assert sample.error("GET", "GlobalOptionSetDefinitions?$select=Options") == (400, "0x80060888")
+    assert sample.error("GET", f"GlobalOptionSetDefinitions?$filter=Name eq '{found['Name']}'") == (400, "0x80060888")
+    attribute = "EntityDefinitions(LogicalName='acme_eventattendance')/Attributes(LogicalName='acme_status')"
+    behind = sample.get(f"{attribute}/{CRM}.PicklistAttributeMetadata/GlobalOptionSet?$select=Name").json()
+    assert behind["Name"] == "acme_attendancestatus"
+
+
+def test_one_attribute_names_its_type_and_can_be_cast(sample: Client) -> None:
+    path = f"{LEAD}/Attributes(LogicalName='lastname')"
+    plain = sample.get(f"{path}?$select=MetadataId,SchemaName").json()
+    by_id = sample.get(f"{LEAD}/Attributes({plain['MetadataId']})?$select=LogicalName").json()
+    cast = sample.get(f"{path}/{CRM}.StringAttributeMetadata?$select=MaxLength").json()
+
+    assert plain["@odata.type"] == f"#{CRM}.StringAttributeMetadata"
+    assert by_id["LogicalName"] == "lastname"
+    assert cast["MaxLength"] == 50
+    assert sample.get(f"{path}/{CRM}.MemoAttributeMetadata").status_code == 404
+    assert sample.get(f"{LEAD}/Attributes(LogicalName='nothing')").status_code == 404
+
+
+def test_shapes_of_labels_and_managed_properties(sample: Client) -> None:
+    row = sample.get(f"{LEAD}/Attributes(LogicalName='lastname')").json()
+
+    assert set(row["RequiredLevel"]) == {"Value", "CanBeChanged", "ManagedPropertyLogicalName"}
+    shown = row["DisplayName"]["UserLocalizedLabel"]
+    assert set(shown) == {"Label", "LanguageCode", "IsManaged", "MetadataId", "HasChanged"}
+    assert row["DisplayName"]["LocalizedLabels"] == [shown]
+    assert row["Description"] == {"LocalizedLabels": [], "UserLocalizedLabel": None}
+
+
+def test_ids_are_stable(client: Client) -> None:
+    def ids() -> dict[str, str]:
+        rows = client.rows(f"{LEAD}/Attributes?$select=LogicalName")
+        return {row["LogicalName"]: row["MetadataId"] for row in rows}
+
+    before = ids()
+    client.emulator.control.shorten_column("lead", "lastname", 40)
+
+    assert ids() == before
+    assert len(set(before.values())) == len(before)
+
+
+def test_custom_columns_are_told_from_standard_ones(sample: Client) -> None:
+    rows = sample.rows(f"{LEAD}/Attributes?$select=LogicalName,IsCustomAttribute&$filter=AttributeOf eq null")
+
+    custom = {row["LogicalName"] for row in rows if row["IsCustomAttribute"]}
+    assert {"acme_extid", "mkt_priority", "new_synctomkto"} <= custom
+    assert not {name for name in custom if not name.startswith(("acme_", "mkt_", "new_"))}
+
+
+def test_supported_messages(sample: Client) -> None:
+    path = "sdkmessagefilters?$filter=sdkmessageid/name eq 'UpsertMultiple' and primaryobjecttypecode eq '{}'"
+
+    assert len(sample.rows(path.replace("{}", "lead"))) == 1
+    assert sample.rows(path.replace("{}", "teammembership")) == []

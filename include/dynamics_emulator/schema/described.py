@@ -1,11 +1,28 @@
 """The parts of which metadata answers are made."""
 
+import re
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 _NAMESPACE = uuid.UUID("7e57ab1e-0000-4000-8000-0000000000ff")
 CRM = "Microsoft.Dynamics.CRM"
+_ADDRESS = re.compile(r"address\d_")
+_STANDARD = frozenset(
+    {
+        "opendeals_date",
+        "opendeals_state",
+        "openrevenue_date",
+        "openrevenue_state",
+        "schedulefollowup_prospect",
+        "schedulefollowup_qualify",
+    }
+)
+"""Columns of Microsoft's own that look as if they had a prefix."""
+ENGLISH = 1033
+GERMAN = 1031
+Translations = Iterable[tuple[int, str]]
 
 
 @dataclass(frozen=True)
@@ -17,6 +34,8 @@ class Described:
     navigations: dict[str, Any] = field(default_factory=dict)
     own_properties: frozenset[str] = frozenset()
     """Properties that only the derived type has: without a cast they cannot be selected."""
+    base: str = ""
+    """The type that lists of such items have when the URL casts them to nothing."""
 
 
 def metadata_id(*parts: str) -> str:
@@ -24,18 +43,28 @@ def metadata_id(*parts: str) -> str:
     return str(uuid.uuid5(_NAMESPACE, ":".join(parts)))
 
 
-def label(text: str) -> dict[str, Any]:
-    """A localized label in English."""
-    localized = {
-        "Label": text,
-        "LanguageCode": 1033,
-        "IsManaged": True,
-        "MetadataId": metadata_id("label", text),
-        "HasChanged": None,
-    }
-    return {"LocalizedLabels": [localized], "UserLocalizedLabel": localized}
+def label(text: str, translations: Translations = ()) -> dict[str, Any]:
+    """A label in English and whatever other languages it has; an empty one has no languages at all."""
+    texts = [(ENGLISH, text), *translations] if text else []
+    localized = [
+        {
+            "Label": translated,
+            "LanguageCode": language,
+            "IsManaged": True,
+            "MetadataId": metadata_id("label", str(language), translated),
+            "HasChanged": None,
+        }
+        for language, translated in texts
+    ]
+    return {"LocalizedLabels": localized, "UserLocalizedLabel": localized[0] if localized else None}
 
 
-def managed(value: object, name: str) -> dict[str, Any]:
+def managed(value: object, name: str, *, changeable: bool = True) -> dict[str, Any]:
     """A managed property."""
-    return {"Value": value, "CanBeChanged": True, "ManagedPropertyLogicalName": name}
+    return {"Value": value, "CanBeChanged": changeable, "ManagedPropertyLogicalName": name}
+
+
+def is_custom(name: str) -> bool:
+    """Whether a logical or schema name has a publisher's prefix, such as ``acme_``."""
+    bare = name.lower().removesuffix("_base")
+    return "_" in bare and bare not in _STANDARD and _ADDRESS.match(bare) is None

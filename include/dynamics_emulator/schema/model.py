@@ -5,6 +5,8 @@ from enum import StrEnum
 from functools import cached_property
 from types import MappingProxyType
 
+from dynamics_emulator.schema.links import ManyToMany, Side
+
 
 class ColumnType(StrEnum):
     """Dataverse's AttributeType names."""
@@ -44,6 +46,8 @@ class Option:
     label: str
     state: int | None = None
     default_status: int | None = None
+    translations: tuple[tuple[int, str], ...] = ()
+    """Labels in other languages than English, by language code."""
 
 
 class OnDelete(StrEnum):
@@ -96,8 +100,8 @@ class Column:
     global_option_set: str | None = None
     on_delete: OnDelete = OnDelete.REMOVE_LINK
     """For lookups: what a deletion of the referenced row does to this row."""
-    published: bool = True
-    """An unpublished column exists for nobody but its maker: the Web API does not know it yet."""
+    translations: tuple[tuple[int, str], ...] = ()
+    """Display names in other languages than English, by language code."""
 
     @property
     def is_lookup(self) -> bool:
@@ -153,6 +157,10 @@ class Table:
     intersect: bool = False
     activity: bool = False
     schema_name: str = ""
+    display: str = ""
+    plural: str = ""
+    translations: tuple[tuple[int, str], ...] = ()
+    """Display names in other languages than English, by language code."""
     key_is_owner: bool = False
     """Whether the table derives from ``principal``: rows then show their key as ``ownerid`` too."""
 
@@ -173,6 +181,19 @@ class Table:
                     found[name] = (column, (target,))
         return MappingProxyType(found)
 
+    @cached_property
+    def by_type(self) -> MappingProxyType[ColumnType, tuple[Column, ...]]:
+        """Columns of each type; every type is named."""
+        columns = self.columns.values()
+        return MappingProxyType(
+            {kind: tuple(column for column in columns if column.type is kind) for kind in ColumnType}
+        )
+
+    @cached_property
+    def required_columns(self) -> tuple[Column, ...]:
+        """Columns that the system or a customiser declares as required."""
+        return tuple(column for column in self.columns.values() if column.required.endswith("Required"))
+
     def find(self, name: str) -> Column | None:
         """The column of this logical name, or None."""
         return self.columns.get(name)
@@ -189,38 +210,6 @@ class Collection:
 
 
 @dataclass(frozen=True)
-class Side:
-    """One end of an N:N relationship: a table, its key's column in the intersect table, and its navigation property.
-
-    ``navigation`` is the property that rows of ``table`` have; it leads to the other end.
-    """
-
-    table: str
-    column: str
-    navigation: str
-
-
-@dataclass(frozen=True)
-class ManyToMany:
-    """An N:N relationship through an intersect table."""
-
-    name: str
-    intersect: str
-    first: Side
-    second: Side
-
-    def seen_from(self, table: str, navigation: str) -> tuple[Side, Side] | None:
-        """This end and the other end, for a navigation property of a table; None when it is not of this relationship.
-
-        A relationship of a table with itself has two navigation names; they tell its ends apart.
-        """
-        for mine, theirs in ((self.first, self.second), (self.second, self.first)):
-            if (mine.table, mine.navigation) == (table, navigation):
-                return mine, theirs
-        return None
-
-
-@dataclass(frozen=True)
 class Schema:
     """All tables of an organisation."""
 
@@ -232,6 +221,16 @@ class Schema:
     def __post_init__(self) -> None:
         by_set = {table.set_name: table for table in self.tables.values()}
         object.__setattr__(self, "sets", MappingProxyType(by_set))
+
+    @cached_property
+    def references(self) -> MappingProxyType[str, tuple[tuple[Table, Column], ...]]:
+        """By the name of a table: every lookup of every table that may point at its rows."""
+        found: dict[str, list[tuple[Table, Column]]] = {name: [] for name in self.tables}
+        for table in self.tables.values():
+            for column in table.columns.values():
+                for target in column.targets if column.is_lookup else ():
+                    found.setdefault(target, []).append((table, column))
+        return MappingProxyType({name: tuple(lookups) for name, lookups in found.items()})
 
     def table(self, name: str) -> Table:
         """The table of this logical name. Raises KeyError when there is none."""

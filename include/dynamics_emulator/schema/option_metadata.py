@@ -2,8 +2,10 @@
 
 from typing import Any
 
-from dynamics_emulator.schema.described import CRM, Described, label, metadata_id
+from dynamics_emulator.schema.described import CRM, Described, is_custom, label, managed, metadata_id
 from dynamics_emulator.schema.model import Column, ColumnType, Option, Schema, Table
+
+BASE = "OptionSetMetadataBase"
 
 
 def describe_options(table: Table, column: Column) -> Described:
@@ -13,35 +15,43 @@ def describe_options(table: Table, column: Column) -> Described:
         "MetadataId": metadata_id("options", name),
         "Name": name,
         "IsGlobal": column.global_option_set is not None,
-        "IsCustomOptionSet": False,
-        "OptionSetType": str(column.type),
-        "DisplayName": label(column.display),
+        "IsCustomOptionSet": is_custom(column.global_option_set or column.name),
+        "IsCustomizable": managed(value=True, name="iscustomizable", changeable=False),
+        "IsManaged": not is_custom(column.name),
+        "OptionSetType": "Picklist" if column.type is ColumnType.MULTI_SELECT else str(column.type),
+        "DisplayName": label(column.display, column.translations),
+        "Description": label(""),
+        "ExternalTypeName": None,
+        "IntroducedVersion": None,
+        "HasChanged": None,
     }
     if column.type is ColumnType.BOOLEAN:
         by_value = {option.value: _option(column, option) for option in column.options}
-        return Described(
-            "BooleanOptionSetMetadata",
-            {**properties, "TrueOption": by_value.get(1), "FalseOption": by_value.get(0)},
-        )
+        values: dict[str, Any] = {"TrueOption": by_value.get(1), "FalseOption": by_value.get(0)}
+        return Described("BooleanOptionSetMetadata", {**properties, **values}, {}, frozenset(values), BASE)
     options = [_option(column, option) for option in column.options]
-    return Described("OptionSetMetadata", {**properties, "Options": options})
+    own: dict[str, Any] = {"Options": options, "ParentOptionSetName": None}
+    return Described("OptionSetMetadata", {**properties, **own}, {}, frozenset(own), BASE)
 
 
 def _option(column: Column, option: Option) -> dict[str, Any]:
     described: dict[str, Any] = {
         "Value": option.value,
-        "Label": label(option.label),
+        "Label": label(option.label, option.translations),
         "Description": label(""),
         "Color": None,
         "IsManaged": True,
         "ExternalValue": "",
+        "ParentValues": [],
+        "Tag": None,
         "MetadataId": None,
         "HasChanged": None,
     }
     if column.type is ColumnType.STATUS:
-        described |= {"@odata.type": f"#{CRM}.StatusOptionMetadata", "State": option.state}
+        described |= {"@odata.type": f"#{CRM}.StatusOptionMetadata", "State": option.state, "TransitionData": None}
     elif column.type is ColumnType.STATE:
-        described |= {"@odata.type": f"#{CRM}.StateOptionMetadata", "DefaultStatus": option.default_status}
+        own = {"DefaultStatus": option.default_status, "InvariantName": option.label}
+        described |= {"@odata.type": f"#{CRM}.StateOptionMetadata", **own}
     return described
 
 

@@ -10,7 +10,16 @@ from importlib.resources import files
 from types import MappingProxyType
 from typing import Any
 
-from dynamics_emulator.schema.additions import added_columns, added_tables, amend
+from dynamics_emulator.schema.additions import amend
+from dynamics_emulator.schema.declared import (
+    YES_NO,
+    added_columns,
+    added_keys,
+    declared_many_to_many,
+    declared_tables,
+    standard_names,
+)
+from dynamics_emulator.schema.links import ManyToMany
 from dynamics_emulator.schema.model import Collection, Column, ColumnType, Option, Schema, Table
 
 _DATE_ONLY = {
@@ -22,18 +31,17 @@ _DATE_ONLY = {
 }
 _UNTRACKED = {"connection", "teammembership"}
 _PRINCIPALS = {"systemuser", "team"}
-_YES_NO = (Option(0, "No"), Option(1, "Yes"))
 
 
 @cache
 def default_schema() -> Schema:
-    """The schema of a new organisation: the shipped list, Marketo's columns and one custom table."""
+    """The schema of a new organisation: the shipped list, Marketo's columns, and the tables declared beside it."""
     raw = json.loads(files("dynamics_emulator").joinpath("columns.json").read_text(encoding="utf-8"))
     tables = [_read_table(name, entry) for name, entry in raw.items() if not name.startswith("_")]
-    return build_schema([*tables, *added_tables()])
+    return build_schema([*tables, *declared_tables()], declared_many_to_many())
 
 
-def build_schema(tables: Iterable[Table]) -> Schema:
+def build_schema(tables: Iterable[Table], many_to_many: tuple[ManyToMany, ...] = ()) -> Schema:
     """Put tables together and derive their collection-valued navigation properties."""
     by_name = {table.name: table for table in tables}
     found: dict[str, dict[str, Collection]] = {name: {} for name in by_name}
@@ -44,7 +52,7 @@ def build_schema(tables: Iterable[Table]) -> Schema:
                     name = collection_name(table.name, column, target)
                     found[target][name] = Collection(name, target, table.name, column.name)
     frozen = {name: MappingProxyType(entries) for name, entries in found.items()}
-    return Schema(MappingProxyType(by_name), MappingProxyType(frozen))
+    return Schema(MappingProxyType(by_name), MappingProxyType(frozen), many_to_many)
 
 
 _COLLECTION_NAMES = {
@@ -60,6 +68,15 @@ _COLLECTION_NAMES = {
     ("account", "primarycontactid", "contact"): "account_primary_contact",
     ("opportunity", "parentaccountid", "account"): "opportunity_parent_account",
     ("opportunity", "parentcontactid", "contact"): "opportunity_parent_contact",
+    ("lead", "masterid", "lead"): "lead_master_lead",
+    ("account", "masterid", "account"): "account_master_account",
+    ("contact", "masterid", "contact"): "contact_master_contact",
+    ("lead", "qualifyingopportunityid", "opportunity"): "lead_qualifying_opportunity",
+    ("account", "originatingleadid", "lead"): "account_originating_lead",
+    ("contact", "originatingleadid", "lead"): "contact_originating_lead",
+    ("opportunity", "originatingleadid", "lead"): "opportunity_originating_lead",
+    ("lead", "campaignid", "campaign"): "campaign_leads",
+    ("opportunity", "campaignid", "campaign"): "campaign_opportunities",
 }
 
 
@@ -74,6 +91,7 @@ def collection_name(child: str, column: Column, target: str) -> str:
 
 
 def _read_table(name: str, entry: dict[str, Any]) -> Table:
+    schema_name, display, plural = standard_names(name)
     columns = {raw["name"]: amend(name, _read_column(name, raw)) for raw in entry["columns"]}
     columns.update({column.name: column for column in added_columns(name)})
     return Table(
@@ -83,10 +101,14 @@ def _read_table(name: str, entry: dict[str, Any]) -> Table:
         primary_name=entry["primary_name"],
         ownership=entry["ownership"],
         columns=MappingProxyType(columns),
+        keys=added_keys(name),
         tracked=name not in _UNTRACKED,
+        optimistic=not entry.get("intersect", False),
         intersect=bool(entry.get("intersect")),
         activity=bool(entry.get("is_activity")),
-        schema_name=name.capitalize(),
+        schema_name=schema_name,
+        display=display,
+        plural=plural,
         key_is_owner=name in _PRINCIPALS,
     )
 
@@ -139,7 +161,7 @@ def _behavior(table: str, raw: dict[str, Any], kind: ColumnType) -> str | None:
 
 def _read_options(kind: ColumnType, raw: list[dict[str, Any]] | None) -> tuple[Option, ...]:
     if kind is ColumnType.BOOLEAN and not raw:
-        return _YES_NO
+        return YES_NO
     return tuple(
         Option(item["value"], item["label"], item.get("state"), item.get("default_status")) for item in raw or ()
     )

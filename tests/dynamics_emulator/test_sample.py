@@ -1,89 +1,104 @@
-"""The sample organisation: the same for the same seed, big enough, whole, and odd enough."""
+"""The sample organisation: the same for the same seed, of any size, and made to its end whatever interrupts it."""
 
-import time
-import unicodedata
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
-from dynamics_emulator.sample.seeding import make_draft, seed_organisation
-from dynamics_emulator.schema.model import TEXT_TYPES
+from dynamics_emulator.organisation import Organisation
+from dynamics_emulator.sample.seeding import DEFAULT_ROWS, Plan, Sample, fill
 from dynamics_emulator.schema.source import default_schema
-from dynamics_emulator.storage.database import Database
+from dynamics_emulator.storage.database import Database, SqlValue
 from dynamics_emulator.testing_client import Client
+
+Rows = dict[str, list[dict[str, SqlValue]]]
+
+
+def stored(database: Database) -> Rows:
+    return {name: database.rows(name) for name in default_schema().tables}
 
 
 def test_same_seed_same_rows() -> None:
-    assert make_draft(300, 5).rows == make_draft(300, 5).rows
-    assert make_draft(300, 5).rows != make_draft(300, 6).rows
+    def made(rows: int, seed: int) -> list[dict[str, list[SqlValue]]]:
+        sample = Sample(Plan(rows, seed), default_schema(), "7e57ab1e-0000-4000-8000-000000000001")
+        return [sheet.columns for sheets in sample.fitted() for sheet in sheets]
+
+    assert made(300, 5) == made(300, 5)
+    assert made(300, 5) != made(300, 6)
 
 
-def test_default_size_is_made_quickly_and_once(tmp_path: Path) -> None:
-    started = time.process_time()
-    seed_organisation(tmp_path)
-    spent = time.process_time() - started
-    seed_organisation(tmp_path)
+def test_default_size_is_made_once(open_folder: Callable[..., Organisation]) -> None:
+    organisation = open_folder()
+    fill(organisation, DEFAULT_ROWS, 7)
+    counts = {name: organisation.database.count(name) for name in organisation.schema.tables}
+    version = organisation.database.current_version()
+    fill(organisation, 5, 2)
 
-    database = Database(tmp_path / "organisation.sqlite")
-    counts = {name: database.count(name) for name in default_schema().tables}
-    database.close()
-    assert sum(counts.values()) >= 10_000
-    assert counts["contact"] > 4000
-    assert spent < 10
-
-
-def test_values_fit_their_columns(sample: Client) -> None:
-    for table in default_schema().tables.values():
-        for row in sample.emulator.database.rows(table.name):
-            for column in table.columns.values():
-                value = row[column.name]
-                if column.type in TEXT_TYPES and isinstance(value, str) and column.max_length:
-                    assert len(value) <= column.max_length, (table.name, column.name)
-                if column.options and isinstance(value, int):
-                    assert value in column.labels, (table.name, column.name, value)
+    assert {name: organisation.database.count(name) for name in counts} == counts
+    assert organisation.database.current_version() == version
+    assert 12_000 <= sum(counts.values()) <= 14_000
+    assert counts["contact"] > 3500
 
 
-def test_lookups_point_at_rows(sample: Client) -> None:
-    schema, database = default_schema(), sample.emulator.database
-    keys = {name: {row[table.primary_id] for row in database.rows(name)} for name, table in schema.tables.items()}
+def test_a_killed_filling_goes_on_as_it_was_begun(open_folder: Callable[..., Organisation]) -> None:
+    class KilledError(Exception):
+        """Stands for the end of the process."""
 
-    for table in schema.tables.values():
-        for row in database.rows(table.name):
-            for column in table.columns.values():
-                if column.is_lookup and row[column.name] is not None:
-                    target = row[column.type_column] if column.is_polymorphic else column.targets[0]
-                    assert row[column.name] in keys[str(target)], (table.name, column.name)
+    def die(made: int, _: int) -> None:
+        if made:
+            raise KilledError
 
+    one, other = open_folder("one"), open_folder("other")
+    fill(one, 10_001, 3)
+    with pytest.raises(KilledError):
+        fill(other, 10_001, 3, report=die)
+    half = other.database.count("lead")
+    other.close()
+    other = open_folder("other")
+    fill(other, 7, 8)
 
-def test_connections_come_in_reciprocal_pairs(sample: Client) -> None:
-    rows = {row["connectionid"]: row for row in sample.emulator.database.rows("connection")}
-
-    for row in rows.values():
-        other = rows[row["relatedconnectionid"]]
-        assert other["relatedconnectionid"] == row["connectionid"]
-        assert (other["record1id"], other["record2id"]) == (row["record2id"], row["record1id"])
-
-
-@pytest.mark.parametrize(
-    ("what", "found"),
-    [
-        ("leads?$filter=statecode eq 1", 1),
-        ("leads?$filter=statecode eq 2", 1),
-        ("systemusers?$filter=isdisabled eq true", 1),
-        ("contacts?$filter=parentcustomerid_contact/lastname ne null", 1),
-        ("opportunities?$filter=customerid_contact/lastname ne null", 1),
-        ("leads?$filter=mkt_lastinterestingmomentdate eq 1753-01-01T00:00:00Z", 1),
-        ("leads?$filter=mkt_lastinterestingmomentdate gt 9999-01-01T00:00:00Z", 1),
-        ("leads?$filter=emailaddress1 eq 'twice@mail.example'", 2),
-        ("acme_eventattendanceset?$filter=acme_fee lt 0", 1),
-    ],
-)
-def test_what_clients_trip_over_is_there(sample: Client, what: str, found: int) -> None:
-    assert len(sample.rows(what)) >= found
+    assert 0 < half < other.database.count("lead")
+    assert stored(other.database) == stored(one.database)
 
 
-def test_several_scripts(sample: Client) -> None:
-    names = "".join(str(row["lastname"]) for row in sample.emulator.database.rows("contact"))
+def test_a_filled_organisation_has_its_indexes_even_after_a_kill(open_folder: Callable[..., Organisation]) -> None:
+    organisation = open_folder()
+    before = indexes(organisation.database)
+    fill(organisation, 300, 7)
+    after = indexes(organisation.database)
+    for name in after:
+        organisation.database.connection.execute(f'DROP INDEX "{name}"')
+    organisation.close()
 
-    scripts = {"LATIN", "CYRILLIC", "HEBREW", "ARABIC", "CJK"}
-    assert scripts <= {unicodedata.name(letter, "").split(" ")[0] for letter in names}
+    assert after == before
+    assert len(before) > 20
+    assert indexes(open_folder().database) == before
+
+
+def indexes(database: Database) -> dict[str, str]:
+    query = "SELECT name, sql FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL"
+    return dict(database.connection.execute(query).fetchall())
+
+
+def test_progress_is_told_part_by_part(open_folder: Callable[..., Organisation]) -> None:
+    reports: list[tuple[int, int]] = []
+    fill(open_folder(), 10_001, 7, report=lambda made, total: reports.append((made, total)))
+
+    assert reports == [(0, 10_001), (5_000, 10_001), (10_001, 10_001)]
+
+
+def test_versions_are_unique_and_not_in_the_order_of_keys(sample: Client) -> None:
+    database = sample.emulator.database
+    versions = [row["versionnumber"] for name in default_schema().tables for row in database.rows(name)]
+    leads = [int(str(row["versionnumber"])) for row in database.rows("lead")]
+
+    assert len(set(versions)) == len(versions)
+    assert max(int(str(version)) for version in versions) <= database.current_version()
+    assert leads != sorted(leads)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 9, 40])
+def test_a_tiny_organisation_is_whole_too(open_folder: Callable[..., Organisation], rows: int) -> None:
+    organisation = open_folder()
+    fill(organisation, rows, rows)
+    names = ("account", "contact", "lead", "opportunity", "connection", "acme_eventattendance", "listmember")
+    assert 0 not in [organisation.database.count(name) for name in names]

@@ -1,143 +1,174 @@
-"""Accounts, contacts and leads."""
+"""Accounts, contacts and leads, as they were typed in; :mod:`links` then qualifies and merges some of them."""
 
-from dynamics_emulator.clock import wire_time
-from dynamics_emulator.sample.draft import Draft, Row
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dynamics_emulator.sample.draft import Draft
+from dynamics_emulator.sample.marketing import Marketing
+from dynamics_emulator.sample.money import Treasury
 from dynamics_emulator.sample.pools import Person
+from dynamics_emulator.sample.sheet import Sheet
+from dynamics_emulator.sample.structure import Structure
 
-_SOURCES = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10)
 _MOMENTS = ("Web", "Email", "Milestone")
+_SHARED_MAILBOXES = 40
+_LOST = 2
 
 
-def add_accounts(draft: Draft, count: int) -> None:
+@dataclass(frozen=True)
+class Setting:
+    """What one part of the organisation is made of and where it stands; ``first`` numbers its first row."""
+
+    draft: Draft
+    structure: Structure
+    marketing: Marketing
+    treasury: Treasury
+    first: int
+
+
+def make_accounts(setting: Setting, count: int) -> Sheet:
     """Accounts; some belong to another one."""
-    for number in range(count):
-        person = draft.pools.person(draft.random)
-        row: Row = {
-            "accountid": draft.new_id(),
-            "name": draft.one_of(draft.pools.companies)[:160],
-            "accountnumber": f"A-{number:06d}",
-            "emailaddress1": draft.maybe(0.7, f"office{number}@company{number % 400}.example"),
-            "websiteurl": draft.maybe(0.6, f"https://company{number % 400}.example/"),
-            "numberofemployees": draft.maybe(0.6, draft.random.randrange(1, 90_000)),
-            "industrycode": draft.maybe(0.7, draft.random.randrange(1, 34)),
-            "description": draft.maybe(0.2, draft.text()),
-            "creditonhold": 0,
-            "donotemail": int(draft.sometimes(0.1)),
-            **_address(draft, person),
-            **_active(draft),
-            **draft.stamps(),
-            **draft.owner(),
-        }
-        if draft.sometimes(0.5):
-            draft.money(row, "revenue")
-        if number and draft.sometimes(0.1):
-            row["parentaccountid"] = draft.any_row("account")["accountid"]
-        draft.add("account", row)
+    draft, chance = setting.draft, setting.draft.chance
+    sheet, numbers = draft.sheet("account", count), range(setting.first, setting.first + count)
+    sheet.put(
+        name=chance.choices(draft.pools.companies, count),
+        accountnumber=[f"A-{number:06d}" for number in numbers],
+        emailaddress1=chance.sometimes(0.7, [f"office{number}@company{number % 400}.example" for number in numbers]),
+        websiteurl=chance.sometimes(0.6, [f"https://company{number % 400}.example/" for number in numbers]),
+        numberofemployees=chance.sometimes(0.6, chance.numbers(1, 90_000, count)),
+        industrycode=chance.some(0.7, draft.options("account", "industrycode"), count),
+        description=draft.memos(0.2, count),
+        donotemail=chance.flags(0.1, count),
+        parentaccountid=chance.earlier(0.12, sheet.ids),
+    )
+    _locate(draft, sheet, chance.choices(draft.pools.people, count))
+    draft.activate(sheet, 0.93)
+    _finish(setting, sheet, 0.5, "revenue")
+    return sheet
 
 
-def add_contacts(draft: Draft, count: int) -> None:
-    """Contacts of accounts, of other contacts, or of nobody."""
-    for number in range(count):
-        person = draft.pools.person(draft.random)
-        row: Row = {
-            "contactid": draft.new_id(),
-            "birthdate": draft.maybe(0.3, f"{draft.random.randrange(1940, 2005)}-02-{1 + number % 28:02d}"),
-            "gendercode": draft.maybe(0.5, draft.random.randrange(1, 3)),
-            "mkt_leadscore": draft.maybe(0.4, draft.random.randrange(-20, 150)),
-            **_person(draft, person, f"contact{number}"),
-            **_address(draft, person),
-            **_active(draft),
-            **draft.stamps(),
-            **draft.owner(),
-            **_parent(draft, number),
-        }
-        if draft.sometimes(0.15):
-            draft.money(row, "creditlimit")
-        draft.add("contact", row)
+def make_contacts(setting: Setting, accounts: Sequence[str], count: int) -> Sheet:
+    """Contacts of these accounts, of other contacts, or of nobody."""
+    draft, chance = setting.draft, setting.draft.chance
+    sheet = draft.sheet("contact", count)
+    _introduce(setting, sheet, "contact")
+    years, days = chance.numbers(1940, 2004, count), chance.numbers(1, 28, count)
+    births = [f"{year}-02-{day:02d}" for year, day in zip(years, days, strict=True)]
+    sheet.put(
+        birthdate=chance.sometimes(0.3, births),
+        gendercode=chance.some(0.5, draft.options("contact", "gendercode"), count),
+        mkt_leadscore=chance.sometimes(0.4, chance.numbers(-20, 149, count)),
+    )
+    homes = [accounts[place] for place in chance.places(len(accounts), count)]
+    companies, people = chance.sometimes(0.7, homes), chance.earlier(0.2, sheet.ids)
+    sheet.put(
+        parentcustomerid=[company or person for company, person in zip(companies, people, strict=True)],
+        parentcustomerid__type=[
+            "account" if company else person and "contact" for company, person in zip(companies, people, strict=True)
+        ],
+    )
+    draft.activate(sheet, 0.93)
+    _finish(setting, sheet, 0.15, "creditlimit", "annualincome")
+    return sheet
 
 
-def _parent(draft: Draft, number: int) -> Row:
-    if draft.sometimes(0.7):
-        return {"parentcustomerid": draft.any_row("account")["accountid"], "parentcustomerid__type": "account"}
-    if number and draft.sometimes(0.2):
-        return {"parentcustomerid": draft.any_row("contact")["contactid"], "parentcustomerid__type": "contact"}
-    return {}
+def make_leads(setting: Setting, count: int) -> Sheet:
+    """Leads, open or disqualified."""
+    draft, chance = setting.draft, setting.draft.chance
+    sheet = draft.sheet("lead", count)
+    _introduce(setting, sheet, "lead")
+    reasons = draft.reasons("lead")
+    opened = chance.choices([reason for state, reason in reasons if state == 0], count)
+    closed = chance.choices([reason for state, reason in reasons if state == _LOST], count)
+    lost = chance.flags(0.13, count)
+    sheet.put(
+        subject=draft.texts(count),
+        companyname=chance.some(0.8, draft.pools.companies, count),
+        leadsourcecode=chance.some(0.7, draft.options("lead", "leadsourcecode"), count),
+        leadqualitycode=chance.some(0.6, draft.options("lead", "leadqualitycode"), count),
+        industrycode=chance.some(0.5, draft.options("lead", "industrycode"), count),
+        numberofemployees=chance.sometimes(0.3, chance.numbers(1, 5000, count)),
+        campaignid=chance.some(0.3, setting.marketing.campaigns, count),
+        estimatedclosedate=chance.sometimes(0.3, chance.days(count)),
+        decisionmaker=chance.flags(0.3, count),
+        statecode=[_LOST if is_lost else 0 for is_lost in lost],
+        statuscode=[other if is_lost else one for is_lost, one, other in zip(lost, opened, closed, strict=True)],
+    )
+    _finish(setting, sheet, 0.3, "estimatedamount", "revenue")
+    return sheet
 
 
-def add_leads(draft: Draft, count: int) -> None:
-    """Leads; some qualified, some disqualified."""
-    for number in range(count):
-        person = draft.pools.person(draft.random)
-        row: Row = {
-            "leadid": draft.new_id(),
-            "subject": draft.text()[:300],
-            "companyname": draft.maybe(0.8, draft.one_of(draft.pools.companies)[:100]),
-            "leadsourcecode": draft.maybe(0.7, draft.one_of(_SOURCES)),
-            "leadqualitycode": draft.maybe(0.6, draft.random.randrange(1, 4)),
-            "industrycode": draft.maybe(0.5, draft.random.randrange(1, 34)),
-            "numberofemployees": draft.maybe(0.3, draft.random.randrange(1, 5000)),
-            "campaignid": draft.maybe(0.3, draft.any_row("campaign")["campaignid"]),
-            "estimatedclosedate": draft.maybe(0.3, wire_time(draft.instant())[:10]),
-            "decisionmaker": int(draft.sometimes(0.3)),
-            **_person(draft, person, f"lead{number}"),
-            **_address(draft, person),
-            **_lead_state(draft),
-            **draft.stamps(),
-            **draft.owner(),
-        }
-        if draft.sometimes(0.3):
-            draft.money(row, "estimatedamount")
-        draft.add("lead", row)
+def _finish(setting: Setting, sheet: Sheet, moneyed: float, *amounts: str) -> None:
+    draft = setting.draft
+    draft.stamp(sheet, setting.structure.users)
+    draft.own(sheet, setting.structure.owners)
+    setting.treasury.fill(draft.chance, sheet, draft.schema.table(sheet.table), moneyed, *amounts)
 
 
-def _lead_state(draft: Draft) -> Row:
-    draw = draft.random.random()
-    if draw < 0.1:
-        return {"statecode": 1, "statuscode": 3}
-    if draw < 0.22:
-        return {"statecode": 2, "statuscode": draft.one_of((4, 5, 6, 7))}
-    return {"statecode": 0, "statuscode": draft.one_of((1, 2))}
+def _introduce(setting: Setting, sheet: Sheet, mailbox: str) -> None:
+    """Names, jobs, addresses and consents of people."""
+    draft, chance, count = setting.draft, setting.draft.chance, len(sheet)
+    people = chance.choices(draft.pools.people, count)
+    firsts = chance.sometimes(0.95, [person.first for person in people])
+    sheet.put(
+        firstname=firsts,
+        lastname=[person.last for person in people],
+        fullname=[
+            f"{first} {person.last}" if first else person.last for first, person in zip(firsts, people, strict=True)
+        ],
+        jobtitle=chance.sometimes(0.6, [person.job for person in people]),
+        emailaddress1=_mailboxes(setting, mailbox, count),
+        telephone1=chance.sometimes(0.5, [f"+49 {digits}" for digits in chance.numbers(10**9, 10**10 - 1, count)]),
+        mobilephone=chance.sometimes(0.3, [f"+1 {digits}" for digits in chance.numbers(10**9, 10**10 - 1, count)]),
+        description=draft.memos(0.2, count),
+        acme_extid=chance.sometimes(0.4, [f"M-{mailbox}-{setting.first + at}" for at in range(count)]),
+        donotemail=chance.flags(0.1, count),
+        donotbulkemail=chance.flags(0.1, count),
+        new_synctomkto=chance.flags(0.85, count),
+    )
+    _locate(draft, sheet, people)
+    _score(draft, sheet)
 
 
-def _active(draft: Draft) -> Row:
-    return {"statecode": 0, "statuscode": 1} if draft.sometimes(0.93) else {"statecode": 1, "statuscode": 2}
+def _mailboxes(setting: Setting, mailbox: str, count: int) -> "list[str | None]":
+    """One mailbox in twenty is shared, so that several rows have the same address; one row in ten has none."""
+    chance = setting.draft.chance
+    shared = chance.sometimes(0.05, chance.numbers(0, _SHARED_MAILBOXES - 1, count))
+    return chance.sometimes(
+        0.9,
+        [
+            f"{mailbox}{setting.first + at}@mail.example" if number is None else f"shared{number}@mail.example"
+            for at, number in enumerate(shared)
+        ],
+    )
 
 
-def _person(draft: Draft, person: Person, mailbox: str) -> Row:
-    moment = draft.sometimes(0.25)
-    # One mailbox in twenty is shared, so that several rows have the same address.
-    address = f"shared{draft.random.randrange(40)}@mail.example" if draft.sometimes(0.05) else f"{mailbox}@mail.example"
-    return {
-        "firstname": draft.maybe(0.95, person.first[:50]),
-        "lastname": person.last[:50],
-        "fullname": f"{person.first} {person.last}"[:160],
-        "emailaddress1": draft.maybe(0.9, address),
-        "jobtitle": draft.maybe(0.6, person.job),
-        "telephone1": draft.maybe(0.5, f"+49 {draft.random.randrange(10**9, 10**10)}"),
-        "mobilephone": draft.maybe(0.3, f"+1 {draft.random.randrange(10**9, 10**10)}"),
-        "description": draft.maybe(0.2, draft.text()),
-        "donotemail": int(draft.sometimes(0.1)),
-        "donotbulkemail": int(draft.sometimes(0.1)),
-        "donotphone": 0,
-        "mkt_priority": draft.maybe(0.4, draft.random.randrange(0, 100)),
-        "mkt_urgency": draft.maybe(0.4, draft.random.randrange(0, 4)),
-        "mkt_relativescore": draft.maybe(0.4, draft.random.randrange(0, 4)),
-        "mkt_lastinterestingmomentdate": wire_time(draft.instant()) if moment else None,
-        "mkt_lastinterestingmomentdesc": draft.text() if moment else None,
-        "mkt_lastinterestingmomenttype": draft.one_of(_MOMENTS) if moment else None,
-        "mkt_leadinterestingmomentsource": "Newsletter" if moment else None,
-        "new_synctomkto": int(draft.sometimes(0.85)),
-    }
+def _score(draft: Draft, sheet: Sheet) -> None:
+    """What Marketo's solution keeps about people."""
+    chance, count = draft.chance, len(sheet)
+    moments = chance.sometimes(0.25, chance.instants(count))
+    texts, kinds = draft.texts(count), chance.choices(_MOMENTS, count)
+    sheet.put(
+        mkt_priority=chance.sometimes(0.4, chance.numbers(0, 99, count)),
+        mkt_urgency=chance.sometimes(0.4, chance.numbers(0, 3, count)),
+        mkt_relativescore=chance.sometimes(0.4, chance.numbers(0, 3, count)),
+        mkt_lastinterestingmomentdate=moments,
+        mkt_lastinterestingmomentdesc=[moment and text for moment, text in zip(moments, texts, strict=True)],
+        mkt_lastinterestingmomenttype=[moment and kind for moment, kind in zip(moments, kinds, strict=True)],
+        mkt_leadinterestingmomentsource=[moment and "Newsletter" for moment in moments],
+    )
 
 
-def _address(draft: Draft, person: Person) -> Row:
-    if draft.sometimes(0.25):
-        return {}
-    return {
-        "address1_line1": person.street[:250],
-        "address1_city": person.city[:80],
-        "address1_postalcode": person.postcode,
-        "address1_country": person.country,
-        "address1_latitude": draft.maybe(0.2, round(draft.random.uniform(-90, 90), 5)),
-        "address1_longitude": draft.maybe(0.2, round(draft.random.uniform(-180, 180), 5)),
-    }
+def _locate(draft: Draft, sheet: Sheet, people: Sequence[Person]) -> None:
+    """Addresses where these people live; one in four is unknown."""
+    chance, count = draft.chance, len(sheet)
+    known = chance.sometimes(0.75, people)
+    pinned = chance.sometimes(0.15, [round(chance.random.uniform(-90, 90), 5) for _ in range(count)])
+    sheet.put(
+        address1_line1=[None if person is None else person.street for person in known],
+        address1_city=[None if person is None else person.city for person in known],
+        address1_postalcode=[None if person is None else person.postcode for person in known],
+        address1_country=[None if person is None else person.country for person in known],
+        address1_latitude=pinned,
+        address1_longitude=[None if north is None else round(north * 2, 5) for north in pinned],
+    )

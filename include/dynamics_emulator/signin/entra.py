@@ -1,53 +1,24 @@
-"""The sign-in service: applications, their credentials, and the answers of the token endpoint."""
+"""The sign-in service: the discovery document and the answers of the token endpoint."""
 
-import base64
-import hashlib
 import random
+import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
-import jwt
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
-
 from dynamics_emulator.clock import Clock
-from dynamics_emulator.identity import (
-    CLIENT_ID,
-    CLIENT_SECRET,
-    EXPIRED_CLIENT_ID,
-    STRANGER_CLIENT_ID,
-    TENANT_ID,
-)
+from dynamics_emulator.identity import TENANT_ID
 from dynamics_emulator.settings import SettingsHolder
+from dynamics_emulator.signin import refusals
+from dynamics_emulator.signin.assertions import AssertionDesk
+from dynamics_emulator.signin.directory import Directory, Registration
+from dynamics_emulator.signin.refusals import SignInError
 from dynamics_emulator.signin.tokens import TokenContent, TokenDesk
 
-_ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-
-
-@dataclass(frozen=True)
-class Registration:
-    """An application: its secrets, whether they have expired, and its certificates as PEM."""
-
-    client_id: str
-    secrets: tuple[str, ...] = ()
-    secret_expired: bool = False
-    certificates: tuple[str, ...] = ()
-
-
-@dataclass
-class SignInError(Exception):
-    """A refusal of the token endpoint: AADSTS number, OAuth error word and HTTP status."""
-
-    number: int
-    error: str
-    status: int
-    text: str
-
-    def __post_init__(self) -> None:
-        super().__init__(self.text)
+_TENANT = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}|(?:[\w-]+\.)+[\w-]+", re.IGNORECASE)
+_LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
+_CLOUD = ".dynamics.com"
 
 
 @dataclass
@@ -59,24 +30,19 @@ class Entra:
     settings: SettingsHolder
     random: random.Random
     client_certificate_pem: str
-    applications: dict[str, Registration] = field(default_factory=dict)
+    directory: Directory = field(default_factory=Directory)
+    assertions: AssertionDesk = field(default_factory=AssertionDesk)
 
     def __post_init__(self) -> None:
-        certificates = (self.client_certificate_pem,)
-        for registration in (
-            Registration(CLIENT_ID, (CLIENT_SECRET,), certificates=certificates),
-            Registration(EXPIRED_CLIENT_ID, (CLIENT_SECRET,), secret_expired=True),
-            Registration(STRANGER_CLIENT_ID, (CLIENT_SECRET,), certificates=certificates),
-        ):
-            self.register(registration)
+        self.directory.register_demo(self.client_certificate_pem)
 
     def register(self, registration: Registration) -> None:
         """Add an application, or replace the one with this id."""
-        self.applications[registration.client_id] = registration
+        self.directory.register(registration)
 
     def discovery(self, tenant: str, host: str) -> dict[str, object]:
         """The OpenID configuration. Raises SignInError for an unknown tenant."""
-        self._require_tenant(tenant)
+        _require_tenant(tenant)
         root = f"{host}/{tenant}"
         return {
             "token_endpoint": f"{root}/oauth2/v2.0/token",
@@ -95,17 +61,18 @@ class Entra:
 
     def token(self, tenant: str, form: Mapping[str, str], endpoint: str) -> dict[str, object]:
         """The answer to a token request. Raises SignInError when it is refused."""
-        self._require_tenant(tenant)
-        if form.get("grant_type") != "client_credentials":
-            text = "The request must use the grant type client_credentials."
-            raise SignInError(70003, "unsupported_grant_type", 400, text)
-        application = self._application(form.get("client_id", ""))
-        if "client_assertion" in form:
-            self._check_assertion(application, form, endpoint)
-        else:
-            _check_secret(application, form.get("client_secret", ""))
-        content = TokenContent(application.client_id, _audience(form.get("scope", "")))
+        _require_tenant(tenant)
+        resource = _resource(form.get("scope", ""))
+        forced = self.directory.take_forced()
+        if forced:
+            name = form.get("client_id", "")
+            raise forced.raised(client=name, tenant=tenant, resource=resource, detail="The refusal was forced.")
+        _require_form(form)
+        application = self._application(form["client_id"], tenant)
+        self._check_credential(application, form, endpoint)
+        _require_resource(form["scope"], resource, tenant, endpoint)
         seconds = self._lifetime()
+        content = TokenContent(application.client_id, resource)
         return {
             "token_type": "Bearer",
             "expires_in": seconds,
@@ -129,93 +96,62 @@ class Entra:
             "error_uri": f"https://login.microsoftonline.com/error?code={error.number}",
         }
 
-    def _require_tenant(self, tenant: str) -> None:
-        if tenant.lower() != TENANT_ID:
-            text = f"Tenant '{tenant}' not found. Check to make sure you have the correct tenant ID."
-            raise SignInError(90002, "invalid_request", 400, text)
-
-    def _application(self, client_id: str) -> Registration:
-        application = self.applications.get(client_id.lower())
+    def _application(self, client_id: str, tenant: str) -> Registration:
+        application = self.directory.applications.get(client_id.lower())
         if application is None:
-            text = f"Application with identifier '{client_id}' was not found in the directory '{TENANT_ID}'."
-            raise SignInError(700016, "unauthorized_client", 400, text)
+            raise refusals.UNKNOWN_APPLICATION.raised(client=client_id, tenant=tenant)
+        if application.disabled:
+            raise refusals.DISABLED_APPLICATION.raised(client=client_id)
+        if not application.service_principal:
+            raise refusals.MISSING_SERVICE_PRINCIPAL.raised(client=client_id, tenant=tenant)
         return application
+
+    def _check_credential(self, application: Registration, form: Mapping[str, str], endpoint: str) -> None:
+        secret, asserts = form.get("client_secret"), "client_assertion" in form
+        if secret is None and not asserts:
+            raise refusals.MISSING_CREDENTIAL.raised()
+        if application.public:
+            raise refusals.PUBLIC_CLIENT.raised()
+        if asserts:
+            audiences = (endpoint, f"{endpoint.removesuffix('/oauth2/v2.0/token')}/v2.0")
+            once = self.settings.current.assertion_replay_refused
+            self.assertions.check(application, form, audiences, once=once)
+        elif secret not in application.secrets:
+            raise refusals.WRONG_SECRET.raised(client=application.client_id)
+        elif application.secret_expired:
+            raise refusals.EXPIRED_SECRET.raised(client=application.client_id)
 
     def _lifetime(self) -> int:
         return self.settings.current.token_lifetime_seconds or self.random.randint(60 * 60, 90 * 60)
 
-    def _check_assertion(self, application: Registration, form: Mapping[str, str], endpoint: str) -> None:
-        if form.get("client_assertion_type") != _ASSERTION_TYPE:
-            raise _bad_assertion(reason="The client assertion type is not supported.")
-        assertion = form["client_assertion"]
-        certificate = _matching_certificate(application, assertion)
-        if certificate.not_valid_after_utc <= datetime.now(UTC):
-            raise _bad_assertion(reason="The certificate used to sign the client assertion has expired.")
-        try:
-            claims = jwt.decode(
-                assertion,
-                certificate.public_key(),  # type: ignore[arg-type] # registered certificates hold RSA keys
-                algorithms=["PS256", "RS256"],
-                audience=endpoint,
-                issuer=application.client_id,
-                options={"require": ["exp", "aud", "iss", "sub"]},
-                leeway=300,
-            )
-        except jwt.PyJWTError as problem:
-            raise _bad_assertion(
-                reason="The signature or the claims of the client assertion are not valid."
-            ) from problem
-        if claims["sub"] != application.client_id:
-            raise _bad_assertion(reason="The subject of the client assertion is not the client.")
+
+def _require_tenant(tenant: str) -> None:
+    if not _TENANT.fullmatch(tenant):
+        raise refusals.BAD_TENANT.raised(tenant=tenant)
+    if tenant.lower() != TENANT_ID:
+        raise refusals.UNKNOWN_TENANT.raised(tenant=tenant)
 
 
-def _check_secret(application: Registration, secret: str) -> None:
-    if secret not in application.secrets:
-        text = (
-            "Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, "
-            f"not the client secret ID, for a secret added to app '{application.client_id}'."
-        )
-        raise SignInError(7000215, "invalid_client", 401, text)
-    if application.secret_expired:
-        text = f"The provided client secret keys for app '{application.client_id}' are expired."
-        raise SignInError(7000222, "invalid_client", 401, text)
+def _require_form(form: Mapping[str, str]) -> None:
+    for name in ("grant_type", "client_id", "scope"):
+        if not form.get(name):
+            raise refusals.MISSING_PARAMETER.raised(detail=name)
+    if form["grant_type"] != "client_credentials":
+        raise refusals.UNSUPPORTED_GRANT.raised(detail=form["grant_type"])
 
 
-def _matching_certificate(application: Registration, assertion: str) -> x509.Certificate:
-    try:
-        header = jwt.get_unverified_header(assertion)
-    except jwt.PyJWTError as problem:
-        raise _bad_assertion(reason="The client assertion is no JSON web token.") from problem
-    for pem in application.certificates:
-        certificate = x509.load_pem_x509_certificate(pem.encode())
-        der = certificate.public_bytes(Encoding.DER)
-        thumbprints = {
-            "x5t#S256": hashlib.sha256(der).digest(),
-            # SHA-1 is what the header x5t means.
-            "x5t": hashlib.sha1(der, usedforsecurity=False).digest(),
-        }
-        if any(_plain(header.get(name)) == _encoded(digest) for name, digest in thumbprints.items()):
-            return certificate
-    raise _bad_assertion(reason="The key was not found: the certificate is not registered for the application.")
-
-
-def _plain(thumbprint: object) -> str:
-    """A thumbprint without padding: msal's is padded, which the standard does not ask for."""
-    return str(thumbprint).rstrip("=")
-
-
-def _encoded(digest: bytes) -> str:
-    return base64.urlsafe_b64encode(digest).decode().rstrip("=")
-
-
-def _bad_assertion(reason: str) -> SignInError:
-    text = f"Client assertion failed signature validation. {reason}"
-    return SignInError(700027, "invalid_client", 401, text)
-
-
-def _audience(scope: str) -> str:
+def _resource(scope: str) -> str:
+    """The host that a scope asks for, as the audience of a token; empty when it has none."""
     parts = urlsplit(scope.split(" ", maxsplit=1)[0])
-    if not parts.scheme or not scope.endswith("/.default"):
-        text = f"The provided value for the input parameter 'scope' is not valid. The scope {scope} is not valid."
-        raise SignInError(70011, "invalid_scope", 400, text)
-    return f"{parts.scheme}://{parts.netloc}"
+    return f"{parts.scheme}://{parts.netloc}" if parts.scheme and parts.netloc else ""
+
+
+def _require_resource(scope: str, resource: str, tenant: str, endpoint: str) -> None:
+    if " " in scope.strip() or not resource:
+        raise refusals.INVALID_SCOPE.raised(resource=scope)
+    if not scope.endswith("/.default"):
+        raise refusals.SCOPE_WITHOUT_DEFAULT.raised(resource=scope)
+    host = urlsplit(resource).hostname or ""
+    # The organisation answers under the host of this request, and tests may name it as it is called in the cloud.
+    if host not in {*_LOCAL_HOSTS, urlsplit(endpoint).hostname} and not host.endswith(_CLOUD):
+        raise refusals.UNKNOWN_RESOURCE.raised(resource=resource, tenant=tenant)

@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dynamics_emulator.api.access import require_read
-from dynamics_emulator.api.messages import ApiRequest, ApiResponse, raw_json
-from dynamics_emulator.control.faults import Fault
+from dynamics_emulator.api.access import readable, require_read
+from dynamics_emulator.api.aggregates import read_aggregate
+from dynamics_emulator.api.messages import ApiRequest, ApiResponse, row_listing
 from dynamics_emulator.errors import bad_query
 from dynamics_emulator.odata.annotations import TOTAL_COUNT, TOTAL_COUNT_LIMITED
 from dynamics_emulator.odata.conditions import compile_filter
 from dynamics_emulator.odata.options import refuse_unbuilt
+from dynamics_emulator.odata.ordering import sort_terms
 from dynamics_emulator.odata.paging import (
     Position,
     SortTerm,
@@ -21,7 +22,7 @@ from dynamics_emulator.odata.paging import (
     skip_token,
 )
 from dynamics_emulator.odata.scope import Parameters, Scope
-from dynamics_emulator.odata.selection import select, sort_terms
+from dynamics_emulator.odata.selection import select
 from dynamics_emulator.organisation import Organisation
 from dynamics_emulator.schema.model import Table
 from dynamics_emulator.storage.database import SqlValue
@@ -40,14 +41,19 @@ class Read:
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows of one page as JSON texts; ``following`` is the position of the next page, if there is one."""
+    """Rows of one page as encoded JSON, alone or joined by commas; ``following`` tells where the next page begins."""
 
-    texts: list[str]
+    texts: list[bytes]
     following: Position | None
 
 
 def new_scope(organisation: Organisation, request: ApiRequest, table: Table) -> Scope:
     """The scope of a request over its table."""
+
+    def visible(scope: Scope) -> str:
+        require_read(organisation, scope.table, request.caller)
+        return readable(organisation, scope.table, request.caller, scope)
+
     return Scope(
         schema=organisation.schema,
         table=table,
@@ -57,6 +63,7 @@ def new_scope(organisation: Organisation, request: ApiRequest, table: Table) -> 
         now=organisation.clock.now(),
         user_id=request.caller.user_id,
         aliases=request.options.aliases,
+        visible=visible,
     )
 
 
@@ -66,13 +73,16 @@ def read_collection(
     """A page of an entity set, or of the rows behind a navigation property (``tie`` binds them to their parent)."""
     require_read(organisation, table, request.caller)
     refuse_unbuilt(request.options)
+    if request.options.get("$apply") is not None:
+        answer = read_aggregate(organisation, request, scope, path, _rows(scope, tie))
+        return answer.with_headers(**applied_preferences(request, tracking=False))
     terms = sort_terms(request.options.get("$orderby"), scope)
     read = Read(request, scope, _condition(request, scope, tie), terms, path)
     position = _start(request, terms)
     with organisation.database.snapshot() as connection:
-        head, rows, context = _page(organisation, read, position)
-        total = _total(connection, read) if request.options.wants_count else -1
-    return _answer(organisation, read, context, (head, rows), total)
+        rows, context = _page(organisation, read, position)
+        total = _total(connection, read, organisation.settings.count_limit) if request.options.wants_count else -1
+    return _answer(organisation, read, context, rows, total)
 
 
 def count_collection(
@@ -81,8 +91,8 @@ def count_collection(
     """``/$count``: plain text, never above the limit."""
     require_read(organisation, table, request.caller)
     read = Read(request, scope, _condition(request, scope, tie), (), "")
-    total = min(_total(organisation.database.connection, read), organisation.settings.count_limit)
-    return plain_count(total)
+    limit = organisation.settings.count_limit
+    return plain_count(min(_total(organisation.database.connection, read, limit), limit))
 
 
 def plain_count(total: int) -> ApiResponse:
@@ -92,9 +102,12 @@ def plain_count(total: int) -> ApiResponse:
 
 def _condition(request: ApiRequest, scope: Scope, tie: str) -> str:
     text = request.options.get("$filter")
-    if text is None:
-        return tie
-    return f"{tie} AND {compile_filter(text, scope)}"
+    return _rows(scope, tie) if text is None else f"{_rows(scope, tie)} AND {compile_filter(text, scope)}"
+
+
+def _rows(scope: Scope, tie: str) -> str:
+    """What holds for all rows that the caller may see; those behind a navigation property are such rows already."""
+    return scope.seen(tie) if tie == "1" else tie
 
 
 def _start(request: ApiRequest, terms: Sequence[SortTerm]) -> Position | None:
@@ -102,16 +115,17 @@ def _start(request: ApiRequest, terms: Sequence[SortTerm]) -> Position | None:
     return read_skip_token(token, terms) if token is not None else None
 
 
-def _page(organisation: Organisation, read: Read, position: Position | None) -> tuple[Position | None, Rows, str]:
+def _page(organisation: Organisation, read: Read, position: Position | None) -> tuple[Rows, str]:
     request, scope = read.request, read.scope
     options = request.options
-    selection = select(scope, options.get("$select"), options.get("$expand"), request.annotations, request.base)
+    asked = request.page_size(organisation.settings.page_size)
+    selection = select(scope, options.get("$select"), options.get("$expand"), request.annotations, request.base, asked)
     size = page_limit(organisation, request)
     rows = fetch_rows(organisation, read, selection.sql, position, size)
     if options.top is not None and request.page_size(1) is None:
         # Without a page size $top is the whole answer; with one it is ignored.
         rows = Rows(rows.texts, None)
-    return position, rows, selection.context
+    return rows, selection.context
 
 
 def page_limit(organisation: Organisation, request: ApiRequest) -> int:
@@ -128,55 +142,75 @@ def page_limit(organisation: Organisation, request: ApiRequest) -> int:
 
 
 def fetch_rows(organisation: Organisation, read: Read, row_sql: str, position: Position | None, size: int) -> Rows:
-    """Run the read for one page; one row more than the page holds is fetched, to know whether another page follows."""
+    """Run the read for one page."""
     scope, terms = read.scope, read.terms
     condition = read.condition
     if position:
         places = [scope.parameters.add(value) for value in position.after]
         condition += f" AND {after_condition(terms, places, position.after)}"
+    if len(terms) == 1 and not terms[0].descending:
+        return _joined_rows(organisation, read, (row_sql, condition), position, size)
+    # One row more than the page holds tells whether another page follows.
     keys = ", ".join(term.sql for term in terms)
     query = (
-        f"SELECT {row_sql}, {keys} FROM {scope.source} WHERE {condition} "
+        f"SELECT {encoded(row_sql)}, {keys} FROM {scope.source} WHERE {condition} "
         f"ORDER BY {order_clause(terms)} LIMIT {size + 1}"
     )
     found = organisation.database.connection.execute(query, scope.parameters.values).fetchall()
-    following = _following(found[size - 1][1:], position) if len(found) > size else None
-    again = _row_before(organisation, read, row_sql, position)
-    return Rows([*again, *(row[0] for row in found[:size])], following)
+    following = _following(found[size - 1][1:], position, found[0][1:]) if len(found) > size else None
+    return Rows([row[0] for row in found[:size]], following)
 
 
-def _row_before(organisation: Organisation, read: Read, row_sql: str, position: Position | None) -> list[str]:
-    """The last row of the page before, when a fault repeats it on this one."""
-    if position is None or not organisation.faults.strikes(Fault.DUPLICATE_ROW, read.request.url):
-        return []
-    parameters = read.scope.parameters
-    same = [f"{term.sql} IS {parameters.add(value)}" for term, value in zip(read.terms, position.after, strict=True)]
-    query = f"SELECT {row_sql} FROM {read.scope.source} WHERE {' AND '.join(same)}"
-    return [row[0] for row in organisation.database.connection.execute(query, parameters.values)]
+def _joined_rows(
+    organisation: Organisation, read: Read, what: tuple[str, str], position: Position | None, size: int
+) -> Rows:
+    """A page in the order of the key. SQLite itself joins the rows: one step of it, in which other threads run on."""
+    row_sql, condition = what
+    scope, key = read.scope, read.terms[0].sql
+    inner = (
+        f"SELECT {row_sql} AS line, {key} AS place FROM {scope.source} WHERE {condition} ORDER BY {key} LIMIT {size}"
+    )
+    connection, values = organisation.database.connection, scope.parameters.values
+    joined = encoded("group_concat(line, ',')")
+    page = f"SELECT {joined}, count(*), min(place), max(place) FROM ({inner})"
+    text, count, first, last = connection.execute(page, values).fetchone()
+    if not count:
+        return Rows([], None)
+    beyond = f"SELECT 1 FROM {scope.source} WHERE {condition} AND {key} > {scope.parameters.add(last)} LIMIT 1"
+    goes_on = count == size and connection.execute(beyond, values).fetchone()
+    return Rows([text], _following((last,), position, (first,)) if goes_on else None)
 
 
-def _following(after: tuple[SqlValue, ...], position: Position | None) -> Position:
-    return Position(position.number + 1 if position else 2, after, position.bound if position else 0)
+def encoded(row_sql: str) -> str:
+    """SQL expression for a row's JSON in UTF-8, so that Python neither decodes nor encodes a page."""
+    return f"CAST({row_sql} AS BLOB)"
 
 
-def _total(connection: Any, read: Read) -> int:
-    query = f"SELECT count(*) FROM {read.scope.source} WHERE {read.condition}"
+def _following(after: tuple[SqlValue, ...], position: Position | None, first: tuple[SqlValue, ...]) -> Position:
+    number, bound = (position.number + 1, position.bound) if position else (2, 0)
+    return Position(number, after, bound, first)
+
+
+def _total(connection: Any, read: Read, limit: int) -> int:
+    """How many rows the whole answer has. Counting ends one beyond the limit, as nobody is told more."""
+    rows = f"SELECT 1 FROM {read.scope.source} WHERE {read.condition} LIMIT {limit + 1}"
+    query = f"SELECT count(*) FROM ({rows})"
     return int(connection.execute(query, read.scope.parameters.values).fetchone()[0])
 
 
-def _answer(
-    organisation: Organisation, read: Read, context: str, page: tuple[Position | None, Rows], total: int
-) -> ApiResponse:
-    position, rows = page
+def _answer(organisation: Organisation, read: Read, context: str, rows: Rows, total: int) -> ApiResponse:
     request = read.request
-    texts, link = bend(organisation, read, position, rows, says_tracking=False)
+    link = next_link(read, rows, says_tracking=False)
     parts = [f'"@odata.context":{json.dumps(f"{request.base}/$metadata#{read.path}{context}")}']
     parts += _count_members(organisation, request, total)
-    parts.append(f'"value":[{",".join(texts)}]')
-    if link:
-        parts.append(f'"@odata.nextLink":{json.dumps(link)}')
-    answer = raw_json("{" + ",".join(parts) + "}")
+    before = "{" + ",".join([*parts, '"value":['])
+    answer = row_listing(before, rows.texts, f"]{next_link_member(link)}}}")
     return answer.with_headers(**applied_preferences(request, tracking=False))
+
+
+def next_link_member(link: str | None) -> str:
+    """The member that follows the rows when there is another page."""
+    return f',"@odata.nextLink":{json.dumps(link)}' if link else ""
 
 
 def _count_members(organisation: Organisation, request: ApiRequest, total: int) -> list[str]:
@@ -200,29 +234,9 @@ def applied_preferences(request: ApiRequest, *, tracking: bool) -> dict[str, str
     return {"Preference_Applied": ",".join(honoured)} if honoured else {}
 
 
-def bend(
-    organisation: Organisation, read: Read, position: Position | None, rows: Rows, *, says_tracking: bool
-) -> tuple[list[str], str | None]:
-    """The rows and the link to the next page, bent by the faults that strike this request."""
-    request, faults = read.request, organisation.faults
-    if faults.strikes(Fault.EMPTY_ANSWER, request.url):
-        return [], None
-    texts, following = rows.texts, rows.following
-    if following is None:
-        return texts, None
-    if faults.strikes(Fault.REPEAT_PAGE, request.url):
-        following = _repeated(position, following)
-    if faults.strikes(Fault.LOOP_LINK, request.url):
-        return texts, request.url
-    base = request.base
-    if faults.strikes(Fault.FOREIGN_LINK, request.url):
-        base = "https://elsewhere.example/api/data/v9.2"
-    if following.after == ():
-        return texts, f"{base}/{read.path}?{request.options.link()}"
-    token = skip_token(following, read.terms, says_tracking=says_tracking)
-    return texts, f"{base}/{read.path}?{request.options.link(skiptoken=token)}"
-
-
-def _repeated(position: Position | None, following: Position) -> Position:
-    """A link whose page number moves on while its cookie stays where it was."""
-    return Position(following.number, position.after if position else (), following.bound)
+def next_link(read: Read, rows: Rows, *, says_tracking: bool) -> str | None:
+    """The link to the next page, or None on the last one."""
+    if rows.following is None:
+        return None
+    token = skip_token(rows.following, read.terms, says_tracking=says_tracking)
+    return f"{read.request.base}/{read.path}?{read.request.options.link(skiptoken=token)}"

@@ -3,17 +3,19 @@
 import json
 from dataclasses import replace
 
-from dynamics_emulator.api.access import require_read
+from dynamics_emulator.api.access import require_global_read
 from dynamics_emulator.api.collections import (
     Read,
     Rows,
     applied_preferences,
-    bend,
+    encoded,
     fetch_rows,
+    next_link,
+    next_link_member,
     page_limit,
     plain_count,
 )
-from dynamics_emulator.api.messages import ApiRequest, ApiResponse, raw_json
+from dynamics_emulator.api.messages import ApiRequest, ApiResponse, row_listing
 from dynamics_emulator.odata.paging import Position, SortTerm, read_skip_token
 from dynamics_emulator.odata.scope import Scope
 from dynamics_emulator.odata.selection import select
@@ -27,7 +29,7 @@ _DELETED = "deleted"
 _CHANGES = """
 SELECT version, id FROM "_deleted" d
 WHERE table_name = :table AND version > :since AND version <= :upto AND version > :after
-  AND NOT EXISTS (SELECT 1 FROM {table} r WHERE r.{key} = d.id)
+  AND NOT EXISTS (SELECT 1 FROM {table} r WHERE r.{key} = d.id AND r.versionnumber > d.version)
   AND NOT EXISTS (SELECT 1 FROM "_deleted" l
                   WHERE l.table_name = d.table_name AND l.id = d.id AND l.version > d.version AND l.version <= :upto)
 ORDER BY version LIMIT :size
@@ -37,7 +39,7 @@ ORDER BY version LIMIT :size
 def read_tracked(organisation: Organisation, request: ApiRequest, table: Table, scope: Scope) -> ApiResponse:
     """A page of a tracked read. Only the last page carries the deltaLink."""
     require_trackable(table, request.options, organisation.settings)
-    require_read(organisation, table, request.caller)
+    require_global_read(organisation, table, request.caller)
     token = _token(organisation, request, table)
     with organisation.database.snapshot():
         if token is None:
@@ -54,7 +56,7 @@ def is_tracked(request: ApiRequest) -> bool:
 def count_changes(organisation: Organisation, request: ApiRequest, table: Table, scope: Scope) -> ApiResponse:
     """``/$count?$deltatoken=``: how many entries the delta would have."""
     require_trackable(table, request.options, organisation.settings)
-    require_read(organisation, table, request.caller)
+    require_global_read(organisation, table, request.caller)
     token = _token(organisation, request, table)
     since = token.version if token else 0
     query = f"SELECT count(*) FROM {scope.source} WHERE {scope.sql_name('versionnumber')} > ?"
@@ -81,7 +83,7 @@ def _full_page(organisation: Organisation, request: ApiRequest, scope: Scope) ->
     bound = position.bound if position else organisation.database.current_version()
     selection = select(scope, request.options.get("$select"), None, request.annotations, request.base)
     rows = fetch_rows(organisation, read, selection.sql, position, page_limit(organisation, request))
-    return _answer(organisation, read, position, _bounded(rows, bound), (selection.context, bound))
+    return _answer(organisation, read, _bounded(rows, bound), (selection.context, bound))
 
 
 def _position(request: ApiRequest, terms: list[SortTerm]) -> Position | None:
@@ -105,7 +107,7 @@ def _delta_page(organisation: Organisation, request: ApiRequest, scope: Scope, t
     part, after = position.after if position else (0, token.version)
     size = page_limit(organisation, request)
     selection = select(scope, request.options.get("$select"), None, request.annotations, request.base)
-    texts: list[tuple[str, tuple[SqlValue, ...]]] = []
+    texts: list[tuple[bytes, tuple[SqlValue, ...]]] = []
     if not part:
         texts += _changed_rows(organisation, scope, selection.sql, (int(after or 0), bound), size + 1)
         after = 0
@@ -115,10 +117,10 @@ def _delta_page(organisation: Organisation, request: ApiRequest, scope: Scope, t
         texts += [(_deleted_entry(request, scope.table, row_id), (1, version)) for version, row_id in gone]
     rows = _cut(texts, size, position, bound)
     read = Read(request, scope, "1", terms, scope.table.set_name)
-    return _answer(organisation, read, position, rows, (f"{selection.context}/$delta", bound))
+    return _answer(organisation, read, rows, (f"{selection.context}/$delta", bound))
 
 
-def _cut(texts: list[tuple[str, tuple[SqlValue, ...]]], size: int, position: Position | None, bound: int) -> Rows:
+def _cut(texts: list[tuple[bytes, tuple[SqlValue, ...]]], size: int, position: Position | None, bound: int) -> Rows:
     following = None
     if len(texts) > size:
         following = Position(position.number + 1 if position else 2, texts[size - 1][1], bound)
@@ -127,11 +129,11 @@ def _cut(texts: list[tuple[str, tuple[SqlValue, ...]]], size: int, position: Pos
 
 def _changed_rows(
     organisation: Organisation, scope: Scope, row_sql: str, bounds: tuple[int, int], size: int
-) -> list[tuple[str, tuple[SqlValue, ...]]]:
+) -> list[tuple[bytes, tuple[SqlValue, ...]]]:
     version = scope.sql_name("versionnumber")
     low, high = (scope.parameters.add(bound) for bound in bounds)
     query = (
-        f"SELECT {row_sql}, {version} FROM {scope.source} "
+        f"SELECT {encoded(row_sql)}, {version} FROM {scope.source} "
         f"WHERE {version} > {low} AND {version} <= {high} ORDER BY {version} LIMIT {size}"
     )
     found = organisation.database.connection.execute(query, scope.parameters.values)
@@ -146,18 +148,16 @@ def _deleted_rows(
     return organisation.database.connection.execute(query, values).fetchall()
 
 
-def _deleted_entry(request: ApiRequest, table: Table, row_id: str) -> str:
+def _deleted_entry(request: ApiRequest, table: Table, row_id: str) -> bytes:
     context = f"{request.base}/$metadata#{table.set_name}/$deletedEntity"
-    return json.dumps({"@odata.context": context, "id": row_id, "reason": _DELETED})
+    return json.dumps({"@odata.context": context, "id": row_id, "reason": _DELETED}).encode()
 
 
-def _answer(
-    organisation: Organisation, read: Read, position: Position | None, rows: Rows, about: tuple[str, int]
-) -> ApiResponse:
+def _answer(organisation: Organisation, read: Read, rows: Rows, about: tuple[str, int]) -> ApiResponse:
     context, bound = about
     request = read.request
     says = organisation.settings.tracked_next_link_says_tracking
-    texts, link = bend(organisation, read, position, rows, says_tracking=says)
+    link = next_link(read, rows, says_tracking=says)
     if link and request.options.get("$deltatoken"):
         link += f"&$deltatoken={parse_token(request.options.values['$deltatoken']).encoded()}"
     parts = [f'"@odata.context":{json.dumps(f"{request.base}/$metadata#{read.path}{context}")}']
@@ -165,8 +165,6 @@ def _answer(
         token = DeltaToken(bound, organisation.clock.now()).encoded()
         query = request.options.link(deltatoken=token)
         parts.append(f'"@odata.deltaLink":{json.dumps(f"{request.base}/{read.path}?{query}")}')
-    parts.append(f'"value":[{",".join(texts)}]')
-    if link:
-        parts.append(f'"@odata.nextLink":{json.dumps(link)}')
-    answer = raw_json("{" + ",".join(parts) + "}")
+    before = "{" + ",".join([*parts, '"value":['])
+    answer = row_listing(before, rows.texts, f"]{next_link_member(link)}}}")
     return answer.with_headers(**applied_preferences(request, tracking=True))

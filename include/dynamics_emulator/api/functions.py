@@ -24,11 +24,17 @@ def who_am_i(organisation: Organisation, request: ApiRequest) -> ApiResponse:
     return json_response(
         {
             "@odata.context": f"{request.base}/$metadata#Microsoft.Dynamics.CRM.WhoAmIResponse",
-            "BusinessUnitId": ROOT_BUSINESS_UNIT_ID,
+            "BusinessUnitId": _business_unit(organisation, request.caller.user_id),
             "UserId": request.caller.user_id,
             "OrganizationId": organisation.identity.organization_id,
         }
     )
+
+
+def _business_unit(organisation: Organisation, user_id: str) -> str:
+    query = "SELECT businessunitid FROM systemuser WHERE systemuserid = ?"
+    found = organisation.database.connection.execute(query, (user_id,)).fetchone()
+    return str(found[0]) if found and found[0] else ROOT_BUSINESS_UNIT_ID
 
 
 def retrieve_version(organisation: Organisation, request: ApiRequest) -> ApiResponse:

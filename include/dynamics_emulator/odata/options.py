@@ -7,9 +7,10 @@ from urllib.parse import parse_qsl, quote
 from dynamics_emulator.errors import DataverseError, bad_query
 
 _KNOWN = frozenset(
-    {"$select", "$expand", "$orderby", "$filter", "$top", "$count", "$skiptoken", "$deltatoken", "$apply"}
+    {"$select", "$expand", "$orderby", "$filter", "$top", "$count", "$skiptoken", "$deltatoken", "$apply", "$id"}
 )
-_KEPT = " ".join(("!", "$", "'", "(", ")", "*", ",", "/", ":", ";", "=", "@", "?")).replace(" ", "")
+KEPT_IN_LINKS = "!$'()*,/:;=@?"
+"""Characters that stand unencoded in the values of a link."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class QueryOptions:
         """
         kept = {name: text for name, text in self.values.items() if name not in ("$skiptoken", "$deltatoken")}
         pairs = {**kept, **self.aliases, **self.others}
-        parts = [f"{name}={quote(text, safe=_KEPT)}" for name, text in pairs.items()]
+        parts = [f"{name}={quote(text, safe=KEPT_IN_LINKS)}" for name, text in pairs.items()]
         parts += [f"${name}={text}" for name, text in replaced.items()]
         return "&".join(parts)
 
@@ -71,10 +72,10 @@ def parse_options(query: str) -> QueryOptions:
 
 
 def refuse_unbuilt(options: QueryOptions) -> None:
-    """Say plainly what this emulator does not have, instead of answering something else."""
-    for name in ("$apply", "fetchXml", "sql"):
-        if name in options.values or name in options.others:
-            text = f"The local emulator does not support {name}."
+    """Say plainly what this emulator does not have, instead of answering something else (501)."""
+    for name in ("fetchXml", "sql", "savedQuery", "userQuery"):
+        if name in options.others:
+            text = f"The query option '{name}' is not supported by this emulator."
             raise DataverseError(501, "0x8006088a", text)
 
 

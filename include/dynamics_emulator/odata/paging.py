@@ -1,7 +1,7 @@
 """Pages by key: the skip token of a nextLink holds where the page before ended."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import unescape
 from urllib.parse import quote, unquote
@@ -10,6 +10,7 @@ from dynamics_emulator.errors import DataverseError
 from dynamics_emulator.storage.database import SqlValue
 
 _OUTER = re.compile(r'<cookie pagenumber="(\d+)" pagingcookie="([^"]*)" istracking="(True|False)"')
+_ESCAPE = re.compile(r"%[0-9A-F]{2}")
 _TERM = re.compile(r'<(\w+) (?:last="([^"]*)"|lastnull="1")[^>]*/>')
 
 
@@ -17,40 +18,54 @@ _TERM = re.compile(r'<(\w+) (?:last="([^"]*)"|lastnull="1")[^>]*/>')
 class Position:
     """Where to go on: the page's number and the sort values of the last row before it.
 
-    ``bound`` is the row version at which a tracked read began; 0 for a plain read.
+    ``bound`` is the row version at which a tracked read began; 0 for a plain read. ``first`` are the sort values of the
+    page's first row, if they are known; the cookie shows them, and nothing reads them.
     """
 
     number: int
     after: tuple[SqlValue, ...]
     bound: int = 0
+    first: tuple[SqlValue, ...] = ()
 
 
 @dataclass(frozen=True)
 class SortTerm:
-    """One part of the order: a name for the cookie, the SQL expression, its direction, whether it is a number."""
+    """One part of the order: a name for the cookie, the SQL expression, its direction, whether it is a number.
+
+    ``braced`` says that the cookie shows the value in braces, as it does with the primary key.
+    """
 
     name: str
     sql: str
     descending: bool = False
     numeric: bool = False
+    braced: bool = False
 
 
 def skip_token(position: Position, terms: Sequence[SortTerm], *, says_tracking: bool) -> str:
     """The encoded text of ``$skiptoken``: the outer cookie encoded once, the inner one twice."""
-    inner = "".join(_element(term, value) for term, value in zip(terms, position.after, strict=True))
+    ends = {"last": position.after, "first": position.first}
+    inner = "".join(_element(term, ends, index) for index, term in enumerate(terms))
     bound = f'<versionbound last="{position.bound}" />' if position.bound else ""
     cookie = f'<cookie page="{position.number - 1}">{inner}{bound}</cookie>'
-    twice = quote(quote(cookie, safe=""), safe="")
+    once = _ESCAPE.sub(lambda match: match.group().lower(), quote(cookie, safe=""))
+    twice = quote(once, safe="")
     outer = f'<cookie pagenumber="{position.number}" pagingcookie="{twice}" istracking="{says_tracking}" />'
     # The inner cookie's second encoding is the outer one's only encoding, so the percent signs stay.
     return quote(outer, safe='%="/').replace('"', "%22")
 
 
-def _element(term: SortTerm, value: SqlValue) -> str:
+def _element(term: SortTerm, ends: Mapping[str, tuple[SqlValue, ...]], index: int) -> str:
+    marks = " ".join(_mark(term, name, values[index]) for name, values in ends.items() if values)
+    return f"<{term.name} {marks} />"
+
+
+def _mark(term: SortTerm, name: str, value: SqlValue) -> str:
     if value is None:
-        return f'<{term.name} lastnull="1" />'
-    text = str(value).replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;").replace(">", "&gt;")
-    return f'<{term.name} last="{text}" />'
+        return f'{name}null="1"'
+    text = f"{{{value}}}" if term.braced else str(value)
+    text = text.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;").replace(">", "&gt;")
+    return f'{name}="{text}"'
 
 
 def read_skip_token(text: str, terms: Sequence[SortTerm]) -> Position:
@@ -59,7 +74,7 @@ def read_skip_token(text: str, terms: Sequence[SortTerm]) -> Position:
     if outer is None:
         raise _bad_cookie()
     inner = _decoded(outer.group(2))
-    found = {name: None if "lastnull" in whole else last for whole, name, last in _elements(inner)}
+    found = {name: None if 'lastnull="1"' in whole else last for whole, name, last in _elements(inner)}
     try:
         after = tuple(_typed(found[term.name], term) for term in terms)
     except (KeyError, ValueError) as problem:
@@ -82,7 +97,7 @@ def _elements(inner: str) -> list[tuple[str, str, str]]:
 
 def _typed(text: str | None, term: SortTerm) -> SqlValue:
     if text is None or not term.numeric:
-        return text
+        return text.strip("{}") if text and term.braced else text
     return float(text) if "." in text or "e" in text or "inf" in text else int(text)
 
 

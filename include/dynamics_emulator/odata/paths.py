@@ -21,7 +21,9 @@ class Segment:
 
 def parse_path(path: str) -> list[Segment]:
     """Cut a decoded path into segments. Raises a 400 for text that is no path."""
-    return [_parse_segment(part) for part in split_outside(path.strip("/"), "/")]
+    path = path.strip("/")
+    parts = split_outside(path, "/") if "/" in path else [path] if path else []
+    return [_parse_segment(part) for part in parts]
 
 
 def _parse_segment(text: str) -> Segment:

@@ -13,12 +13,11 @@ from dynamics_emulator.odata.annotations import (
     LOOKUP_TABLE,
     AnnotationFilter,
 )
+from dynamics_emulator.odata.formatted import formatted_value
 from dynamics_emulator.schema.model import (
     EXACT_NUMBER_TYPES,
-    OPTION_TYPES,
     Column,
     ColumnType,
-    Option,
     Schema,
     Table,
 )
@@ -125,21 +124,25 @@ def _annotations(schema: Schema, column: Column, alias: str) -> Iterable[tuple[s
         yield LOOKUP_NAVIGATION, _by_target(column, alias, column.navigation_for)
         yield LOOKUP_TABLE, _by_target(column, alias, str)
         return
-    shown = _formatted(column, alias)
+    shown = formatted_value(column, alias)
     if shown:
         yield FORMATTED_VALUE, shown
 
 
 def _lookup_name(schema: Schema, column: Column, alias: str) -> str:
-    found = []
+    """The primary name of the row that a lookup points at. The type of a polymorphic one spares the other tables."""
+    found = {}
     for target in column.targets:
         table = schema.tables.get(target)
         if table and table.primary_name:
             where = f"n.{quote(table.primary_id)} = {_name(alias, column.name)}"
-            found.append(f"(SELECT n.{quote(table.primary_name)} FROM {quote(target)} n WHERE {where})")
+            found[target] = f"(SELECT n.{quote(table.primary_name)} FROM {quote(target)} n WHERE {where})"
     if not found:
         return "NULL"
-    return found[0] if len(found) == 1 else f"coalesce({', '.join(found)})"
+    if len(found) == 1:
+        return next(iter(found.values()))
+    cases = " ".join(f"WHEN {quote_text(target)} THEN {name}" for target, name in found.items())
+    return f"CASE {_name(alias, column.type_column)} {cases} END"
 
 
 def _by_target(column: Column, alias: str, text_for: Callable[[str], str]) -> str:
@@ -150,41 +153,3 @@ def _by_target(column: Column, alias: str, text_for: Callable[[str], str]) -> st
         f"WHEN {quote_text(target)} THEN {quote_text(json.dumps(text_for(target)))}" for target in column.targets
     )
     return f"CASE {_name(alias, column.type_column)} {cases} END"
-
-
-def _formatted(column: Column, alias: str) -> str | None:
-    stored = _name(alias, column.name)
-    match column.type:
-        case ColumnType.MULTI_SELECT:
-            labels = quote_text(json.dumps({option.value: option.label for option in column.options}))
-            return f"nullif(json_quote(show_options({stored}, {labels})), 'null')"
-        case kind if kind in OPTION_TYPES:
-            return _labels(column.options, stored)
-        case ColumnType.INTEGER | ColumnType.BIG_INT:
-            return _quoted(f"show_number({stored}, 0)")
-        case ColumnType.DOUBLE | ColumnType.DECIMAL | ColumnType.MONEY:
-            return _quoted(f"{_currency_symbol(column, alias)}show_number({stored}, 2)")
-        case ColumnType.DATE_TIME:
-            return _quoted(f"show_time({stored})")
-        case _:
-            return None
-
-
-def _currency_symbol(column: Column, alias: str) -> str:
-    if column.type is not ColumnType.MONEY:
-        return ""
-    where = f"c.transactioncurrencyid = {_name(alias, 'transactioncurrencyid')}"
-    return f"ifnull((SELECT c.currencysymbol FROM transactioncurrency c WHERE {where}), '') || "
-
-
-def _quoted(expression: str) -> str:
-    return f"""'"' || {expression} || '"'"""
-
-
-def _labels(options: Sequence[Option], stored: str) -> str:
-    if not options:
-        return "NULL"
-    cases = " ".join(
-        f"WHEN {option.value} THEN {quote_text(json.dumps(option.label, ensure_ascii=False))}" for option in options
-    )
-    return f"CASE {stored} {cases} END"

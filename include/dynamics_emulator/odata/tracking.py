@@ -11,7 +11,7 @@ from dynamics_emulator.settings import Settings
 from dynamics_emulator.storage.database import Database
 
 _TOKEN = re.compile(r"(\d+)!(\d\d/\d\d/\d{4} \d\d:\d\d:\d\d)")
-_TIME_FORMAT = "%m/%d/%Y %H:%M:%S"
+STAMP_FORMAT = "%m/%d/%Y %H:%M:%S"
 _REFUSED = ("$filter", "$orderby", "$expand", "$top")
 _FLOOR = "tracking_floor"
 
@@ -25,7 +25,7 @@ class DeltaToken:
 
     def encoded(self) -> str:
         """As it stands in a deltaLink, percent-encoded in lower case."""
-        text = f"{self.version}!{self.issued.strftime(_TIME_FORMAT)}"
+        text = f"{self.version}!{self.issued.strftime(STAMP_FORMAT)}"
         return text.replace("!", "%21").replace("/", "%2f").replace(" ", "%20").replace(":", "%3a")
 
 
@@ -36,7 +36,7 @@ def parse_token(text: str) -> DeltaToken:
         message = "The delta token is not valid."
         raise DataverseError(400, "0x8006088a", message)
     try:
-        issued = datetime.strptime(match.group(2), _TIME_FORMAT).replace(tzinfo=UTC)
+        issued = datetime.strptime(match.group(2), STAMP_FORMAT).replace(tzinfo=UTC)
     except ValueError as problem:
         message = "The delta token is not valid."
         raise DataverseError(400, "0x8006088a", message) from problem

@@ -1,5 +1,6 @@
 """Refusals of the Web API, with the codes and texts that Dataverse sends."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 
@@ -99,8 +100,8 @@ def text_too_long(column: str, table: str, limit: int) -> DataverseError:
 def option_out_of_range(column: str, table: str, value: object) -> DataverseError:
     """An option that the list does not have (400, 0x8004431a)."""
     text = (
-        f"A validation error occurred. The value {value} of '{column}' on record of type '{table}' is outside the "
-        "valid range. Accepted Values: see the option set of the column."
+        f"The picklist value is out of the range. The value {value} of '{column}' on record of type '{table}' is "
+        "outside the valid range."
     )
     return DataverseError(400, "0x8004431a", text)
 
@@ -116,19 +117,116 @@ def number_out_of_range(column: str, table: str, value: object) -> DataverseErro
 
 def bad_state_pair(table: str, state: object, status: object) -> DataverseError:
     """A status reason that does not belong to the state (400, 0x80048408)."""
-    text = f"{status} is not a valid status code for state code {state} on {table}."
+    text = (
+        "State code is invalid or state code is valid but status code is invalid for a specified state code. "
+        f"{status} is not a valid status code for state code {state} on {table}."
+    )
     return DataverseError(400, "0x80048408", text)
 
 
-def privilege_missing(user_id: str, privilege: str, table: str) -> DataverseError:
-    """The caller may not do this on the table (403, 0x80040220)."""
+def privilege_missing(user_id: str, privilege: str, table: str, roles: int = 1, privileges: int = 1) -> DataverseError:
+    """The caller may not do this on the table (403, 0x80040220); the counts are those of its roles and privileges."""
     text = (
-        f"Principal user (Id={user_id}, type=8, roleCount=1, privilegeCount=1, accessMode=4) is missing {privilege} "
-        f"privilege on OTC=0 for entity '{table}' (LocalizedName='{table}'). context.Caller={user_id}."
+        f"Principal user (Id={user_id}, type=8, roleCount={roles}, privilegeCount={privileges}, accessMode=4) is "
+        f"missing {privilege} privilege on OTC=0 for entity '{table}' (LocalizedName='{table}'). "
+        f"context.Caller={user_id}."
     )
     return DataverseError(403, "0x80040220", text)
+
+
+def row_refused(
+    code: str, user_id: str, table: str, row: Mapping[str, object], key: str, access: str
+) -> DataverseError:
+    """The caller's privilege does not reach this row (403); ``access`` is such as ``ReadAccess``."""
+    text = (
+        f"SecLib::AccessCheckEx failed. Returned hr = -2147187962, ObjectID: {row.get(key)}, OwnerId: "
+        f"{row.get('ownerid')},  OwnerIdType: {9 if row.get('ownerid__type') == 'team' else 8} and CallingUser: "
+        f"{user_id}. ObjectTypeCode: 0 ({table}), objectBusinessUnitId: {row.get('owningbusinessunit')}, "
+        f"AccessRights: {access}"
+    )
+    return DataverseError(403, code, text)
+
+
+def owner_without_privilege(owner_id: str, privilege: str, *, team: bool) -> DataverseError:
+    """A row was to be given to a user or team that may not read such rows (403, 0x80040231)."""
+    text = f"Principal {'team' if team else 'user'} (Id={owner_id}) is missing {privilege} privilege."
+    return DataverseError(403, "0x80040231", f"{text} Target user or team does not hold required privileges.")
+
+
+def user_disabled(status: int, user_id: str, organisation: str) -> DataverseError:
+    """The caller's user is disabled (0x80040225)."""
+    text = f"The user with SystemUserId={user_id} in OrganizationContext={organisation} is disabled"
+    return DataverseError(status, "0x80040225", text)
 
 
 def method_not_allowed(method: str) -> DataverseError:
     """A verb that the path does not take (405)."""
     return DataverseError(405, "0x8006088a", f"The requested resource does not support http method '{method}'.")
+
+
+def key_missing(table: str) -> DataverseError:
+    """No row has these alternate key values (404, 0x80060891)."""
+    return DataverseError(404, "0x80060891", f"A record with the specified key values does not exist in {table} entity")
+
+
+def key_not_defined(table: str) -> DataverseError:
+    """The columns in the parentheses are no key of the table (400, 0x80060890)."""
+    text = f"The specified key attributes are not a defined key for the {table} entity"
+    return DataverseError(400, "0x80060890", text)
+
+
+def key_not_ready(name: str, status: str) -> DataverseError:
+    """The index of an alternate key is not active, so the key cannot be used yet (400, 0x8006088f)."""
+    text = f"Invalid EntityKey Operation performed : the index of entity key {name} is {status}, not Active"
+    return DataverseError(400, "0x8006088f", text)
+
+
+def key_ambiguous(table: str, columns: str) -> DataverseError:
+    """Several rows have the same alternate key values (400, 0x8006089d)."""
+    text = f"More than one record exists for entity {table} with entity key involving attributes {columns}"
+    return DataverseError(400, "0x8006089d", text)
+
+
+def key_taken(key: str, columns: str, status: int) -> DataverseError:
+    """Another row has these alternate key values (0x80060892)."""
+    text = (
+        f"Entity Key {key} violated. A record with the same value for {columns} already exists. "
+        "A duplicate record cannot be created. Select one or more unique values and try again."
+    )
+    return DataverseError(status, "0x80060892", text)
+
+
+def duplicate_found(status: int) -> DataverseError:
+    """A published duplicate detection rule matches another row (0x80040333)."""
+    text = "A record was not created or updated because a duplicate of the current record already exists."
+    return DataverseError(status, "0x80040333", text)
+
+
+def required_missing(column: str) -> DataverseError:
+    """A column that the system needs has no value (400, 0x80040203)."""
+    return DataverseError(400, "0x80040203", f"Required field '{column}' is missing")
+
+
+def deletion_restricted() -> DataverseError:
+    """Other rows need the row that is to be deleted (405, 0x80040227)."""
+    text = "The object you tried to delete is associated with another object and cannot be deleted."
+    return DataverseError(405, "0x80040227", text)
+
+
+def refused_by_rule(message: str) -> DataverseError:
+    """A plug-in or a business rule refused the write; the text is its own (400, 0x80040265)."""
+    return DataverseError(400, "0x80040265", message)
+
+
+def unresolved_parameters() -> DataverseError:
+    """An action was sent a parameter that it does not have (400, 0x8006088a)."""
+    return DataverseError(400, "0x8006088a", "Request message has unresolved parameters.")
+
+
+def versions_not_enabled(table: str) -> DataverseError:
+    """If-Match with a version on a table without optimistic concurrency (400, 0x8006088d)."""
+    text = (
+        f"Optimistic concurrency isn't enabled for entity type {table}. The IfVersionMatches value of "
+        "ConcurrencyBehavior can only be used if optimistic concurrency is enabled."
+    )
+    return DataverseError(400, "0x8006088d", text)

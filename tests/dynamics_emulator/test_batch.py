@@ -9,6 +9,9 @@ from requests import Response
 
 from dynamics_emulator.testing_client import Client
 
+LEAD = "leads(00000000-0000-4000-8000-000000000001)"
+GO_ON = "odata.continue-on-error"
+
 
 def _part(text: str, *, content_id: int | None = None) -> str:
     head = "Content-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n"
@@ -123,14 +126,164 @@ def test_change_set_fails_as_a_whole(client: Client) -> None:
     assert [row["lastname"] for row in client.rows("leads")] == ["b"]
 
 
-def test_unknown_reference(client: Client) -> None:
-    answer = _send(client, _change_set(_part(_write("PATCH", "$1", "{}"), content_id=2)))
+@pytest.mark.parametrize(
+    ("target", "body"),
+    [
+        ("$1", "{}"),
+        ("$1/primarycontactid/$ref", "{}"),
+        ("leads", '{"lastname":"x","parentaccountid@odata.bind":"$1"}'),
+        ("leads", '{"lastname":"x","parentaccountid@odata.bind":"/$1"}'),
+        (f"{LEAD}/parentaccountid/$ref", '{"@odata.id":"$1"}'),
+    ],
+)
+def test_unknown_reference(client: Client, target: str, body: str) -> None:
+    answer = _send(client, _change_set(_part(_write("POST", target, body), content_id=2)))
 
     assert answer.status_code == 400
     assert "Content-ID Reference: '$1' does not exist in the batch context." in answer.text
+    assert client.emulator.database.count("lead") == 0
 
 
-def test_refused_as_a_whole(client: Client) -> None:
-    assert client.error("POST", "$batch", data=b"", headers={"Content-Type": "application/json"})[0] == 400
-    too_many = [_part("GET WhoAmI HTTP/1.1\r\n\r\n")] * 1001
-    assert _send(client, *too_many).json()["error"]["code"] == "0x8006088a"
+def test_references_reach_earlier_change_sets_and_arrays(client: Client) -> None:
+    lead = _change_set(_part(_write("POST", "leads", '{"lastname":"Ada"}'), content_id=1))
+    body = '{"name":"Acme","lead_parent_account@odata.bind":["$1"]}'
+    account = _change_set(_part(_write("POST", "accounts", body), content_id=2))
+
+    assert _statuses(_send(client, lead, account)) == [204, 204]
+    [row] = client.rows("accounts?$expand=lead_parent_account($select=lastname)")
+    assert [child["lastname"] for child in row["lead_parent_account"]] == ["Ada"]
+
+
+def test_reference_to_a_row_that_came_back_whole(client: Client) -> None:
+    text = "POST accounts?$select=name HTTP/1.1\r\nPrefer: return=representation\r\n\r\n"
+    account = _part(text + '{"name":"Acme"}', content_id=1)
+    lead = _part(_write("POST", "leads", '{"lastname":"x","parentaccountid@odata.bind":"$1"}'), content_id=2)
+
+    assert _statuses(_send(client, _change_set(account, lead))) == [201, 204]
+    assert client.rows("leads")[0]["_parentaccountid_value"] is not None
+
+
+def test_text_that_looks_like_a_reference_stays_text(client: Client) -> None:
+    one = _part(_write("POST", "leads", '{"lastname":"x"}'), content_id=1)
+    two = _part(_write("POST", "leads", '{"lastname":"$1"}'), content_id=2)
+
+    _send(client, _change_set(one, two))
+
+    assert sorted(row["lastname"] for row in client.rows("leads")) == ["$1", "x"]
+
+
+@pytest.mark.parametrize(("parts", "enclosed"), [("one", False), ("wrapped", True)])
+def test_failed_change_set_is_one_error(client: Client, parts: str, *, enclosed: bool) -> None:
+    client.emulator.control.change_settings(change_set_failure_parts=parts)
+    good = _part(_write("POST", "leads", '{"lastname":"a"}'), content_id=1)
+    bad = _part(_write("POST", "leads", '{"nothing":1}'), content_id=2)
+
+    answer = _send(client, _change_set(good, bad))
+
+    assert (answer.status_code, _statuses(answer)) == (400, [400])
+    assert ("changesetresponse_" in answer.text) is enclosed
+    assert [part["Content-ID"] for part in _answers(answer)] == ["2"]
+
+
+@pytest.mark.parametrize(
+    ("members", "text"),
+    [
+        ([("GET", "WhoAmI", None)], "A change set must not contain a GET request."),
+        ([("POST", "$batch", 1)], "A batch must not contain another batch."),
+        (
+            [("POST", "leads", 1), ("POST", "leads", 1)],
+            "The Content-ID '1' is not unique within the change set.",
+        ),
+    ],
+)
+def test_refused_in_a_change_set(client: Client, members: list[tuple[str, str, int | None]], text: str) -> None:
+    parts = [_part(_write(method, target, "{}"), content_id=key) for method, target, key in members]
+
+    answer = _send(client, _change_set(*parts))
+
+    assert (answer.status_code, _statuses(answer)) == (400, [400])
+    assert text in answer.text
+    assert client.emulator.database.count("lead") == 0
+
+
+def test_batch_in_a_batch_is_refused(client: Client) -> None:
+    answer = _send(client, _part(_write("POST", "$batch", "{}")), prefer="odata.continue-on-error")
+
+    assert _statuses(answer) == [400]
+    assert "A batch must not contain another batch." in answer.text
+
+
+def test_reads_between_writes_see_them(client: Client) -> None:
+    write, read = _part(_write("POST", "leads", '{"lastname":"a"}')), _part("GET leads/$count HTTP/1.1\r\n\r\n")
+
+    answer = _send(client, read, write, write, read)
+
+    assert [part.get_payload().split()[-1] for part in _answers(answer) if "200 OK" in part.get_payload()] == ["0", "2"]  # type: ignore[union-attr] # leaf parts
+
+
+def test_failed_write_leaves_its_neighbours(client: Client) -> None:
+    good, bad = (_part(_write("POST", "leads", f'{{"lastname":"{name}"}}')) for name in ("a", "x" * 51))
+
+    answer = _send(client, good, bad, good, prefer="odata.continue-on-error")
+
+    assert _statuses(answer) == [204, 400, 204]
+    assert client.emulator.database.count("lead") == 2
+
+
+@pytest.mark.parametrize("ends", ["\r\n", "\n"])
+def test_wire_forms_of_foreign_clients(client: Client, ends: str) -> None:
+    """A blank line first, no blank before the boundary, a boundary that another one begins with, and a preamble."""
+    inner = "--batch_1_cs\r\nContent-Type: application/http\r\nContent-ID: 1\r\n\r\n"
+    inner += 'POST /api/data/v9.2/leads HTTP/1.1\r\nContent-Type: application/json\r\n\r\n{"lastname":"a"}\r\n'
+    head = "\r\n--batch_1\r\nContent-Type: multipart/mixed;boundary=batch_1_cs\r\n\r\n"
+    body = f"{head}{inner}--batch_1_cs--\r\n--batch_1--"
+    headers = {"Content-Type": "multipart/mixed;boundary=batch_1"}
+
+    answer = client.call("POST", "$batch", data=body.replace("\r\n", ends).encode(), headers=headers)
+
+    assert _statuses(answer) == [204]
+    assert client.emulator.database.count("lead") == 1
+
+
+def test_sdk_type_of_a_part(client: Client) -> None:
+    text = f"POST {client.emulator.api}/leads HTTP/1.1\r\nContent-Type: application/json; type=entry\r\n\r\n"
+
+    assert _statuses(_send(client, _part(text + '{"lastname":"a"}'))) == [204]
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("application/json", b"{}"),
+        ("multipart/mixed", b"--x\r\n"),
+        ("multipart/mixed; boundary=x", b""),
+        ("multipart/mixed; boundary=x", b"--y\r\n\r\nGET WhoAmI\r\n--y--"),
+    ],
+)
+def test_bad_batch_answers_with_plain_json(client: Client, content_type: str, body: bytes) -> None:
+    answer = client.call("POST", "$batch", data=body, headers={"Content-Type": content_type})
+
+    assert answer.status_code == 400
+    assert answer.headers["Content-Type"].startswith("application/json")
+    assert answer.json()["error"]["code"] == "0x8006088a"
+
+
+def test_bad_request_line_fails_its_part_alone(client: Client) -> None:
+    answer = _send(client, _part("WhoAmI\r\n\r\n"), _part("GET WhoAmI HTTP/1.1\r\n\r\n"), prefer=GO_ON)
+
+    assert _statuses(answer) == [400, 200]
+
+
+@pytest.mark.parametrize("in_change_sets", [False, True])
+def test_limit_of_a_thousand(client: Client, *, in_change_sets: bool) -> None:
+    part = _part(_write("POST", "leads", "{}")) if in_change_sets else _part("GET WhoAmI HTTP/1.1\r\n\r\n")
+    parts = [_change_set(*[part] * 501)] * 2 if in_change_sets else [part] * 1001
+
+    answer = _send(client, *parts)
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "0x8006088a")
+    assert client.emulator.database.count("lead") == 0
+
+
+def test_verb_of_a_batch(client: Client) -> None:
+    assert client.error("GET", "$batch")[0] == 405

@@ -39,12 +39,38 @@ def test_update_and_upsert_answer_without_a_body(client: Client) -> None:
     assert len(_names(client)) == 3
 
 
+def test_upsert_by_alternate_key(client: Client) -> None:
+    first = {"@odata.id": "leads(acme_extid='M-1')", "lastname": "a"}
+    second = {"@odata.id": f"{client.emulator.api}/leads(acme_extid='M-2')", "lastname": "b", "acme_extid": "M-3"}
+    again = {"@odata.id": "leads(acme_extid='m-1')", "lastname": "c", "acme_extid": "M-9"}
+
+    answers = [_run(client, "UpsertMultiple", first, second), _run(client, "UpsertMultiple", again)]
+
+    assert [answer.status_code for answer in answers] == [204, 204]
+    rows = client.emulator.database.rows("lead")
+    assert {(row["acme_extid"], row["lastname"]) for row in rows} == {("M-1", "c"), ("M-3", "b")}
+
+
+def test_texts_of_refusals(client: Client) -> None:
+    missing = _run(client, "UpdateMultiple", {"leadid": FIRST, "lastname": "x"})
+    by_key = _run(client, "UpdateMultiple", {"@odata.id": "leads(acme_extid='M-1')", "lastname": "x"})
+    elastic = _run(client, "DeleteMultiple", {"leadid": FIRST})
+    _run(client, "CreateMultiple", {"leadid": FIRST, "lastname": "x"})
+    taken = _run(client, "CreateMultiple", {"leadid": FIRST, "lastname": "x"})
+
+    assert missing.json()["error"]["message"] == f"lead With Ids = {FIRST} Do Not Exist"
+    assert by_key.json()["error"]["code"] == "0x80060891"
+    assert elastic.json()["error"]["message"] == "DeleteMultiple has not yet been implemented."
+    assert taken.json()["error"] == {"code": "0x80040237", "message": "Cannot insert duplicate key."}
+
+
 @pytest.mark.parametrize(
     ("action", "bad", "status", "code"),
     [
         ("CreateMultiple", {"lastname": "x" * 51}, 400, "0x80044331"),
         ("CreateMultiple", {"leadid": FIRST}, 412, "0x80040237"),
         ("UpdateMultiple", {"leadid": SECOND, "lastname": "x"}, 404, "0x80040217"),
+        ("UpsertMultiple", {"@odata.id": f"contacts({SECOND})", "lastname": "x"}, 400, "0x80060888"),
         ("DeleteMultiple", {"leadid": FIRST}, 400, "0x80040216"),
         ("SomethingMultiple", {"leadid": FIRST}, 404, "0x80060888"),
     ],

@@ -1,30 +1,27 @@
 """Links between rows: reading and changing them by ``/<navigation>`` and ``/<navigation>/$ref``."""
 
-import uuid
-
+from dynamics_emulator.api.access import require, require_read
+from dynamics_emulator.api.changing import change_row, require_row
 from dynamics_emulator.api.collections import count_collection, new_scope, read_collection
+from dynamics_emulator.api.keys import find_reference, locate
 from dynamics_emulator.api.messages import ApiRequest, ApiResponse, json_response
-from dynamics_emulator.api.payload import Values, find_reference
+from dynamics_emulator.api.payload import bound_values, is_collection
 from dynamics_emulator.api.records import precondition, read_record
-from dynamics_emulator.api.writing import remove, stored_row, update_row
-from dynamics_emulator.errors import bad_query, row_missing, unknown_property, unrecognized_path
-from dynamics_emulator.odata.scope import MEMBERSHIP
+from dynamics_emulator.api.relating import associate, disassociate
+from dynamics_emulator.api.values import Values
+from dynamics_emulator.errors import bad_query, method_not_allowed, unknown_property, unrecognized_path
+from dynamics_emulator.odata.paths import Segment
 from dynamics_emulator.organisation import Organisation
 from dynamics_emulator.schema.model import Column, Table
-
-
-def _required(organisation: Organisation, table: Table, row_id: str) -> Values:
-    stored = stored_row(organisation, table, row_id)
-    if stored is None:
-        raise row_missing(table.name, row_id)
-    return stored
+from dynamics_emulator.security.privileges import Right
 
 
 def read_navigation(
     organisation: Organisation, request: ApiRequest, table: Table, row_id: str, name: str, *, counting: bool = False
 ) -> ApiResponse:
     """The row or rows behind a navigation property; 204 when a single-valued one is empty."""
-    stored = _required(organisation, table, row_id)
+    stored = require_row(organisation, table, row_id)
+    require(organisation, table, request.caller, Right.READ, stored)
     if name in table.navigations:
         return _read_single(organisation, request, table, stored, name)
     outer = new_scope(organisation, request, table)
@@ -56,49 +53,63 @@ def _read_single(
 def read_reference(
     organisation: Organisation, request: ApiRequest, table: Table, row_id: str, name: str
 ) -> ApiResponse:
-    """``GET /<navigation>/$ref`` of a single-valued property: the address of the row."""
-    stored = _required(organisation, table, row_id)
+    """``GET /<navigation>/$ref``: the address of the row, or the addresses of the rows."""
+    stored = require_row(organisation, table, row_id)
+    require(organisation, table, request.caller, Right.READ, stored)
+    context = f"{request.base}/$metadata#"
     if name not in table.navigations:
-        raise unknown_property(name, table.name)
+        addresses = [{"@odata.id": address} for address in _addresses(organisation, request, table, row_id, name)]
+        return json_response({"@odata.context": f"{context}Collection($ref)", "value": addresses})
     column, _ = table.navigations[name]
     target = _target(organisation, column, stored)
     if stored[column.name] is None or target is None:
         return ApiResponse(204)
-    context = f"{request.base}/$metadata#$ref"
     address = f"{request.base}/{target.set_name}({stored[column.name]})"
-    return json_response({"@odata.context": context, "@odata.id": address})
+    return json_response({"@odata.context": f"{context}$ref", "@odata.id": address})
+
+
+def _addresses(organisation: Organisation, request: ApiRequest, table: Table, row_id: str, name: str) -> list[str]:
+    outer = new_scope(organisation, request, table)
+    inner, tie = outer.collection(name)
+    require_read(organisation, inner.table, request.caller)
+    tie = tie.replace(outer.sql_name(table.primary_id), outer.parameters.add(row_id))
+    key = inner.sql_name(inner.table.primary_id)
+    limit = organisation.settings.page_size
+    query = f"SELECT {key} FROM {inner.source} WHERE {tie} ORDER BY {key} LIMIT {limit}"
+    found = organisation.database.connection.execute(query, outer.parameters.values)
+    return [f"{request.base}/{inner.table.set_name}({other})" for (other,) in found]
 
 
 def change_reference(
-    organisation: Organisation, request: ApiRequest, table: Table, row_id: str, link: tuple[str, str | None]
+    organisation: Organisation, request: ApiRequest, table: Table, row_id: str, segment: Segment
 ) -> ApiResponse:
-    """PUT, POST or DELETE of ``/<navigation>/$ref``; ``link`` is the property and, for a removal, the member's key."""
-    name, member = link
+    """PUT, POST or DELETE of ``/<navigation>/$ref``; a removal from a collection names the member in parentheses,
+    or by its address in the option ``$id``.
+    """
     with organisation.database.transaction():
-        stored = _required(organisation, table, row_id)
-        if name in table.navigations:
-            _change_single(organisation, request, table, stored, name)
-        elif name == MEMBERSHIP and table.name in ("team", "systemuser"):
-            _change_membership(organisation, request, table, row_id, member)
+        stored = require_row(organisation, table, row_id)
+        if segment.name in table.navigations:
+            _change_single(organisation, request, table, stored, segment.name)
+        elif not is_collection(organisation, table, segment.name):
+            raise unknown_property(segment.name, table.name)
+        elif request.method == "DELETE":
+            member = _member(organisation, request, table, segment)
+            disassociate(organisation, request, table, row_id, (segment.name, member))
+        elif request.method == "POST":
+            associate(organisation, request, table, row_id, (segment.name, _referenced(organisation, request)))
         else:
-            _change_collection(organisation, request, table, row_id, link)
+            # A collection has no one row that PUT could replace.
+            raise method_not_allowed(request.method)
     return ApiResponse(204)
 
 
 def _change_single(organisation: Organisation, request: ApiRequest, table: Table, stored: Values, name: str) -> None:
-    column, targets = table.navigations[name]
-    precondition(request).require_version(stored["versionnumber"])
-    if request.method == "DELETE":
-        values: Values = {column.name: None}
-        kind = None
-    else:
-        target, other_id = _referenced(organisation, request)
-        if target.name not in targets:
-            raise unrecognized_path()
-        values, kind = {column.name: other_id}, target.name
-    if column.is_polymorphic:
-        values[column.type_column] = kind
-    update_row(organisation, table, request.caller, stored, values)
+    precondition(request).require_version(table, stored["versionnumber"])
+    if not table.navigations[name][0].updatable:
+        message = f"The property '{name}' of '{table.name}' cannot be set."
+        raise bad_query(message)
+    target, other_id = (None, None) if request.method == "DELETE" else _referenced(organisation, request)
+    change_row(organisation, request, table, stored, bound_values(table, name, target, other_id))
 
 
 def _referenced(organisation: Organisation, request: ApiRequest) -> tuple[Table, str]:
@@ -109,52 +120,17 @@ def _referenced(organisation: Organisation, request: ApiRequest) -> tuple[Table,
     return find_reference(organisation, reference)
 
 
-def _change_membership(
-    organisation: Organisation, request: ApiRequest, table: Table, row_id: str, member: str | None
-) -> None:
-    if request.method == "DELETE":
-        if member is None:
-            raise unrecognized_path()
-        other_id = member
-    else:
-        other, other_id = _referenced(organisation, request)
-        if {other.name, table.name} != {"team", "systemuser"}:
-            raise unrecognized_path()
-    team, user = (row_id, other_id) if table.name == "team" else (other_id, row_id)
-    database = organisation.database
-    query = "SELECT teammembershipid FROM teammembership WHERE teamid = ? AND systemuserid = ?"
-    found = database.connection.execute(query, (team, user)).fetchone()
-    if request.method == "DELETE":
-        if found is None:
-            raise row_missing(table="teammembership", row_id=member or "")
-        remove(organisation, organisation.schema.table("teammembership"), str(found[0]))
-    elif found is None:
-        row_id = str(uuid.UUID(int=organisation.random.getrandbits(128), version=4))
-        insert = (
-            "INSERT INTO teammembership (teammembershipid, teamid, systemuserid, versionnumber) VALUES (?, ?, ?, ?)"
-        )
-        database.connection.execute(insert, (row_id, team, user, database.next_version()))
+def _member(organisation: Organisation, request: ApiRequest, table: Table, segment: Segment) -> str:
+    address = request.options.get("$id")
+    if address is not None:
+        return find_reference(organisation, address)[1]
+    if segment.key is None:
+        raise unrecognized_path()
+    return locate(organisation, _behind(organisation, table, segment.name), segment.key).required(table)
 
 
-def _change_collection(
-    organisation: Organisation, request: ApiRequest, table: Table, row_id: str, link: tuple[str, str | None]
-) -> None:
-    name, member = link
-    collection = organisation.schema.collections[table.name].get(name)
-    if collection is None:
-        raise unknown_property(name, table.name)
-    child = organisation.schema.table(collection.child)
-    column = child.columns[collection.column]
-    if request.method == "DELETE":
-        if member is None:
-            raise unrecognized_path()
-        child_id, parent, kind = member, None, None
-    else:
-        other, child_id = _referenced(organisation, request)
-        if other.name != child.name:
-            raise unrecognized_path()
-        parent, kind = row_id, table.name
-    values: Values = {column.name: parent}
-    if column.is_polymorphic:
-        values[column.type_column] = kind
-    update_row(organisation, child, request.caller, _required(organisation, child, child_id), values)
+def _behind(organisation: Organisation, table: Table, name: str) -> Table:
+    association = organisation.schema.association(table.name, name)
+    if association:
+        return organisation.schema.table(association[2].table)
+    return organisation.schema.table(organisation.schema.collections[table.name][name].child)

@@ -2,180 +2,219 @@
 
 import re
 import uuid
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from urllib.parse import unquote
 
 from dynamics_emulator.api.messages import ApiRequest, ApiResponse, error_response
+from dynamics_emulator.api.multipart import (
+    InnerRequest,
+    Part,
+    batch_error,
+    boundary_of,
+    printed,
+    read_inner,
+    split_parts,
+)
 from dynamics_emulator.errors import DataverseError
 from dynamics_emulator.organisation import Organisation
 
 Answer = Callable[[Organisation, ApiRequest], ApiResponse]
 _LIMIT = 1000
-_BOUNDARY = re.compile(r'boundary="?([^";,]+)"?', re.IGNORECASE)
 _ROOT = re.compile(r"^(?:https://[^/]+)?/?(?:api/data/v9\.[012]/)?")
-_REFERENCE = re.compile(r"^\$(\w+)(?=/|$)")
+_REFERENCE = re.compile(r"^/?\$(\w+)(?=/|$)")
+_RESERVED = frozenset({"batch", "metadata"})
+_REFERRING_MEMBER = re.compile(rb'("[^"]*@odata\.(?:bind|id)"\s*:\s*)("[^"]*"|\[[^\]]*\])')
 _BODY_REFERENCE = re.compile(rb'"/?\$(\w+)"')
-_REASONS = {200: "OK", 201: "Created", 204: "No Content", 304: "Not Modified", 400: "Bad Request", 403: "Forbidden"}
-_REASONS |= {404: "Not Found", 405: "Method Not Allowed", 412: "Precondition Failed", 429: "Too Many Requests"}
-
-
-@dataclass(frozen=True)
-class Part:
-    """One part of a multipart body: headers in lower case, content without them."""
-
-    headers: Mapping[str, str]
-    content: bytes
 
 
 class _ChangeSetFailed(Exception):
-    def __init__(self, answer: ApiResponse) -> None:
+    def __init__(self, answer: ApiResponse, content_id: str | None) -> None:
         super().__init__()
         self.answer = answer
+        self.content_id = content_id
+
+
+@dataclass
+class _Run:
+    """One batch under way; ``addresses`` are the rows written so far by their Content-ID."""
+
+    organisation: Organisation
+    request: ApiRequest
+    answer: Answer
+    addresses: dict[str, str] = field(default_factory=dict)
+    writing: ExitStack = field(default_factory=ExitStack)
+    is_writing: bool = False
+
+    def begin_writing(self) -> None:
+        """Let the writes that follow share one commit; each can still fail for itself."""
+        if not self.is_writing:
+            self.writing.enter_context(self.organisation.database.transaction())
+            self.is_writing = True
+
+    def end_writing(self) -> None:
+        """Commit what was written, so that reads and other callers see it."""
+        self.writing.close()
+        self.is_writing = False
 
 
 def answer_batch(organisation: Organisation, request: ApiRequest, answer: Answer) -> ApiResponse:
-    """Run the parts in order. Without ``odata.continue-on-error`` the first failure ends it, with outer status 400."""
-    parts = split_parts(request.body, _boundary(request.headers.get("content-type", "")))
-    if len(parts) > _LIMIT:
+    """Run the parts in order. Without ``odata.continue-on-error`` the first failure ends it, with outer status 400.
+
+    Raises a 400 when the batch itself is bad; its answer is then plain JSON.
+    """
+    parts = [(part, _members(part)) for part in _parts(request)]
+    if sum(len(members) for _, members in parts) > _LIMIT:
         message = f"The number of requests in the batch exceeds the limit of {_LIMIT}."
-        raise DataverseError(400, "0x8006088a", message)
+        raise batch_error(message)
     go_on = "odata.continue-on-error" in request.preferences
     name, written, failed = f"batchresponse_{uuid.uuid4()}", bytearray(), False
-    for part in parts:
-        text, ok = _answer_part(organisation, request, part, answer)
-        written += f"--{name}\r\n".encode() + text
-        failed = failed or not ok
-        if not ok and not go_on:
-            break
+    with _running(_Run(organisation, request, answer)) as run:
+        for part, members in parts:
+            text, ok = _change_set(run, members) if part.is_change_set else _single(run, part)
+            written += f"--{name}\r\n".encode() + text
+            failed = failed or not ok
+            if not ok and not go_on:
+                break
     written += f"--{name}--\r\n".encode()
     status = 400 if failed and not go_on else 200
     return ApiResponse(status, {"Content-Type": f"multipart/mixed; boundary={name}"}, bytes(written))
 
 
-def _boundary(content_type: str) -> str:
-    match = _BOUNDARY.search(content_type)
-    if match is None:
-        message = "The Content-Type of a batch must be multipart/mixed with a boundary."
-        raise DataverseError(400, "0x8006088a", message)
-    return match[1].strip()
+@contextmanager
+def _running(run: _Run) -> Iterator[_Run]:
+    with run.writing:
+        yield run
 
 
-def split_parts(body: bytes, boundary: str) -> list[Part]:
-    """Cut a multipart body at its boundary; line ends may be CRLF or LF."""
-    marker = re.compile(rb"(?:^|\r?\n)--" + re.escape(boundary.encode()) + rb"(?:--)?[ \t]*(?:\r?\n|$)")
-    pieces = marker.split(body)[1:]
-    return [_part(piece) for piece in pieces if piece.strip()]
+def _parts(request: ApiRequest) -> list[Part]:
+    if request.method != "POST":
+        raise DataverseError(
+            405, "0x8006088a", f"The requested resource does not support http method '{request.method}'."
+        )
+    parts = split_parts(request.body, boundary_of(request.headers.get("content-type", "")))
+    if not parts:
+        message = "The batch request holds no part between its boundaries."
+        raise batch_error(message)
+    return parts
 
 
-def _part(text: bytes) -> Part:
-    head, _, content = text.replace(b"\r\n", b"\n").partition(b"\n\n")
-    return Part(_headers(head), content)
+def _members(part: Part) -> list[Part]:
+    """The parts of a change set, or the part itself."""
+    return split_parts(part.content, boundary_of(part.headers["content-type"])) if part.is_change_set else [part]
 
 
-def _headers(head: bytes) -> dict[str, str]:
-    lines = [line.partition(":") for line in head.decode().splitlines() if ":" in line]
-    return {name.strip().lower(): value.strip() for name, _, value in lines}
-
-
-def _answer_part(organisation: Organisation, request: ApiRequest, part: Part, answer: Answer) -> tuple[bytes, bool]:
-    kind = part.headers.get("content-type", "")
-    if kind.lower().startswith("multipart/mixed"):
-        return _answer_change_set(organisation, request, part, answer)
+def _single(run: _Run, part: Part) -> tuple[bytes, bool]:
+    content_id = part.headers.get("content-id")
     try:
-        found = _run(organisation, _inner_request(request, part, {}), answer)
+        inner = read_inner(part)
+        content_id = inner.content_id
+        if inner.method == "GET":
+            run.end_writing()
+        else:
+            run.begin_writing()
+        found = _answered(run, inner, run.addresses)
     except DataverseError as error:
-        found = _refusal(error)
-    return _printed(found, part.headers.get("content-id")), found.status < 400
+        found = error_response(error, annotated=False)
+    return printed(found, content_id), found.status < 400
 
 
-def _answer_change_set(
-    organisation: Organisation, request: ApiRequest, part: Part, answer: Answer
-) -> tuple[bytes, bool]:
-    name, written = f"changesetresponse_{uuid.uuid4()}", bytearray()
-    addresses: dict[str, str] = {}
+def _change_set(run: _Run, members: list[Part]) -> tuple[bytes, bool]:
+    name, addresses = f"changesetresponse_{uuid.uuid4()}", dict(run.addresses)
+    seen: set[str] = set()
+    written = bytearray()
+    run.begin_writing()
     try:
-        with organisation.database.transaction():
-            for inner_part in split_parts(part.content, _boundary(part.headers["content-type"])):
-                content_id = inner_part.headers.get("content-id")
-                found = _run_change(organisation, request, inner_part, addresses, answer)
-                if content_id and "OData-EntityId" in found.headers:
-                    addresses[content_id] = found.headers["OData-EntityId"]
-                written += f"--{name}\r\n".encode() + _printed(found, content_id)
+        with run.organisation.database.transaction():
+            for member in members:
+                inner = read_inner(member)
+                _require_new_id(inner.content_id, seen)
+                found = _run_change(run, inner, addresses)
+                written += f"--{name}\r\n".encode() + printed(found, inner.content_id)
     except _ChangeSetFailed as failure:
-        return _printed(failure.answer, None), False
+        return _failed(run, name, failure.answer, failure.content_id), False
     except DataverseError as error:
-        return _printed(_refusal(error), None), False
-    written += f"--{name}--\r\n".encode()
-    return f"Content-Type: multipart/mixed; boundary={name}\r\n\r\n".encode() + bytes(written), True
+        return _failed(run, name, error_response(error, annotated=False), None), False
+    run.addresses.update(addresses)
+    return _enclosed(name, bytes(written)), True
 
 
-def _run_change(
-    organisation: Organisation, request: ApiRequest, part: Part, addresses: Mapping[str, str], answer: Answer
-) -> ApiResponse:
-    inner = _inner_request(request, part, addresses)
+def _failed(run: _Run, name: str, answer: ApiResponse, content_id: str | None) -> bytes:
+    text = printed(answer, content_id)
+    if run.organisation.settings.change_set_failure_parts == "one":
+        return text
+    return _enclosed(name, f"--{name}\r\n".encode() + text)
+
+
+def _enclosed(name: str, parts: bytes) -> bytes:
+    return f"Content-Type: multipart/mixed; boundary={name}\r\n\r\n".encode() + parts + f"--{name}--\r\n".encode()
+
+
+def _require_new_id(content_id: str | None, seen: set[str]) -> None:
+    if content_id is None:
+        return
+    if content_id in seen:
+        message = f"The Content-ID '{content_id}' is not unique within the change set."
+        raise batch_error(message)
+    seen.add(content_id)
+
+
+def _run_change(run: _Run, inner: InnerRequest, addresses: dict[str, str]) -> ApiResponse:
     if inner.method == "GET":
         message = "A change set must not contain a GET request."
-        raise DataverseError(400, "0x8006088a", message)
-    found = _run(organisation, inner, answer)
+        raise batch_error(message)
+    found = _answered(run, inner, addresses)
     if found.status >= 400:
-        raise _ChangeSetFailed(found)
+        raise _ChangeSetFailed(found, inner.content_id)
     return found
 
 
-def _run(organisation: Organisation, inner: ApiRequest, answer: Answer) -> ApiResponse:
-    if inner.path.startswith("$batch"):
-        return _refusal(DataverseError(400, "0x8006088a", "A batch must not contain another batch."))
-    limit = organisation.settings.batch_url_limit
-    if len(inner.url) > limit:
-        message = f"The length of the URL exceeds the limit of {limit} characters."
-        return _refusal(DataverseError(organisation.settings.url_too_long_status, "0x8006088a", message))
-    return answer(organisation, inner)
+def _answered(run: _Run, inner: InnerRequest, addresses: dict[str, str]) -> ApiResponse:
+    asked = _api_request(run.request, inner, addresses)
+    if asked.path.startswith("$batch"):
+        message = "A batch must not contain another batch."
+        raise batch_error(message)
+    settings = run.organisation.settings
+    if len(asked.url) > settings.batch_url_limit:
+        message = f"The length of the URL exceeds the limit of {settings.batch_url_limit} characters."
+        raise DataverseError(settings.url_too_long_status, "0x8006088a", message)
+    found = run.answer(run.organisation, asked)
+    if inner.content_id and found.row_address:
+        addresses[inner.content_id] = found.row_address
+    return found
 
 
-def _refusal(error: DataverseError) -> ApiResponse:
-    return error_response(error, annotated=False)
-
-
-def _inner_request(request: ApiRequest, part: Part, addresses: Mapping[str, str]) -> ApiRequest:
-    head, _, content = part.content.lstrip().partition(b"\n\n")
-    line, _, rest = head.partition(b"\n")
-    words = line.decode().split(" ")
-    method, target = words[0].upper(), " ".join(words[1:-1] if words[-1].startswith("HTTP/") else words[1:])
+def _api_request(request: ApiRequest, inner: InnerRequest, addresses: Mapping[str, str]) -> ApiRequest:
+    target = inner.target
     reference = _REFERENCE.match(target)
-    if reference:
+    if reference and reference[1] not in _RESERVED:
         target = _address(addresses, reference[1]) + target[reference.end() :]
     path, _, query = _ROOT.sub("", target, count=1).partition("?")
     return replace(
         request,
-        method=method,
+        method=inner.method,
         path=unquote(path),
         query=query,
-        headers=_headers(rest),
-        body=_BODY_REFERENCE.sub(lambda match: _named(match, addresses), content.strip()),
+        headers=inner.headers,
+        body=_resolved(inner.body, addresses),
         url=f"{request.base}/{path}{'?' + query if query else ''}",
     )
+
+
+def _resolved(body: bytes, addresses: Mapping[str, str]) -> bytes:
+    """The body with the addresses of earlier rows in place of ``$n``, in binds and references only."""
+    if b'"$' not in body and b'"/$' not in body:
+        return body
+
+    def named(match: re.Match[bytes]) -> bytes:
+        return f'"{_address(addresses, match[1].decode())}"'.encode()
+
+    return _REFERRING_MEMBER.sub(lambda member: member[1] + _BODY_REFERENCE.sub(named, member[2]), body)
 
 
 def _address(addresses: Mapping[str, str], name: str) -> str:
     if name not in addresses:
         message = f"Content-ID Reference: '${name}' does not exist in the batch context."
-        raise DataverseError(400, "0x8006088a", message)
+        raise batch_error(message)
     return addresses[name]
-
-
-def _named(match: re.Match[bytes], addresses: Mapping[str, str]) -> bytes:
-    name = match[1].decode()
-    return f'"{addresses[name]}"'.encode() if name in addresses else match[0]
-
-
-def _printed(found: ApiResponse, content_id: str | None) -> bytes:
-    head = ["Content-Type: application/http", "Content-Transfer-Encoding: binary"]
-    if content_id:
-        head.append(f"Content-ID: {content_id}")
-    head += ["", f"HTTP/1.1 {found.status} {_REASONS.get(found.status, 'Error')}"]
-    head += [f"{name}: {value}" for name, value in found.headers.items()]
-    if found.status >= 400:
-        head.append(f"REQ_ID: {uuid.uuid4()}")
-    head.append("OData-Version: 4.0")
-    return "\r\n".join(head).encode() + b"\r\n\r\n" + found.body + b"\r\n"

@@ -4,12 +4,23 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from dynamics_emulator.api.cascades import after_create
+from dynamics_emulator.api.changing import change_row
+from dynamics_emulator.api.deep_insert import create_from_body
+from dynamics_emulator.api.keys import RowKey, locate
 from dynamics_emulator.api.messages import ApiRequest, ApiResponse, json_response
 from dynamics_emulator.api.payload import read_payload
-from dynamics_emulator.api.writing import create_row, stored_row, update_row
-from dynamics_emulator.errors import DataverseError, method_not_allowed, payload_error, unknown_segment
-from dynamics_emulator.odata.paths import guid_key, parse_reference
+from dynamics_emulator.api.records import upsert_missing
+from dynamics_emulator.api.writing import stored_row
+from dynamics_emulator.errors import (
+    DataverseError,
+    duplicate_key,
+    key_missing,
+    method_not_allowed,
+    payload_error,
+    unknown_segment,
+    unrecognized_path,
+)
+from dynamics_emulator.odata.paths import parse_reference
 from dynamics_emulator.organisation import Organisation
 from dynamics_emulator.schema.described import CRM
 from dynamics_emulator.schema.model import Table
@@ -47,24 +58,40 @@ def _targets(request: ApiRequest, table: Table) -> list[dict[str, Any]]:
 
 
 def _write(organisation: Organisation, request: ApiRequest, table: Table, name: str, target: Mapping[str, Any]) -> str:
-    row_id = _key(table, target)
-    stored = stored_row(organisation, table, row_id) if row_id and name != "CreateMultiple" else None
-    if stored is not None:
+    if name == "CreateMultiple":
+        return _create(organisation, request, table, target)
+    key = _key(organisation, table, target)
+    if key is None and name == "UpsertMultiple":
+        return create_from_body(organisation, request, table, target)
+    stored = stored_row(organisation, table, key.row_id) if key and key.row_id else None
+    if key is not None and stored is not None:
         values = read_payload(organisation, table, target, creating=False)
-        update_row(organisation, table, request.caller, stored, values)
-        return row_id
-    if name == "UpdateMultiple":
-        raise DataverseError(404, "0x80040217", f"{table.name} With Ids = {row_id or uuid.UUID(int=0)} Do Not Exist")
-    values = read_payload(organisation, table, target, creating=True)
-    if row_id:
-        values[table.primary_id] = row_id
-    created = create_row(organisation, table, request.caller, values)
-    after_create(organisation, table, request.caller, created)
-    return created
+        kept = {column: value for column, value in values.items() if column not in key.values}
+        change_row(organisation, request, table, stored, kept)
+        return str(key.row_id)
+    if key is None or name == "UpdateMultiple":
+        if key is not None and key.alternate:
+            raise key_missing(table.name)
+        missing = key.row_id if key else str(uuid.UUID(int=0))
+        raise DataverseError(404, "0x80040217", f"{table.name} With Ids = {missing} Do Not Exist")
+    return upsert_missing(organisation, request, table, key, target)
 
 
-def _key(table: Table, target: Mapping[str, Any]) -> str:
-    """The key in the body or in ``@odata.id``; empty when the target has none."""
+def _create(organisation: Organisation, request: ApiRequest, table: Table, target: Mapping[str, Any]) -> str:
+    try:
+        return create_from_body(organisation, request, table, target)
+    except DataverseError as error:
+        if error.code == duplicate_key().code:
+            raise DataverseError(error.status, error.code, "Cannot insert duplicate key.") from error
+        raise
+
+
+def _key(organisation: Organisation, table: Table, target: Mapping[str, Any]) -> RowKey | None:
+    """The key in the body or in ``@odata.id``; None when the target has none."""
     if "@odata.id" in target:
-        return guid_key(parse_reference(str(target["@odata.id"])).key or "")
-    return guid_key(str(target[table.primary_id])) if target.get(table.primary_id) else ""
+        segment = parse_reference(str(target["@odata.id"]))
+        if segment.name != table.set_name:
+            raise unrecognized_path()
+        return locate(organisation, table, segment.key or "")
+    found = target.get(table.primary_id)
+    return locate(organisation, table, str(found)) if found else None

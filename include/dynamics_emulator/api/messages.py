@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from dynamics_emulator.errors import DataverseError
 from dynamics_emulator.odata.annotations import AnnotationFilter
 from dynamics_emulator.odata.options import QueryOptions, parse_options
+from dynamics_emulator.security.rights import Rights
 
 JSON_TYPE = "application/json; odata.metadata=minimal"
 _PREFERENCE = re.compile(r'([\w.\-]+)(?:\s*=\s*(?:"([^"]*)"|([^,;\s]+)))?')
@@ -21,6 +22,10 @@ class Caller:
 
     user_id: str
     client_id: str
+    acting_user_id: str | None = None
+    """With impersonation the user who really sent the request; ``user_id`` is then the impersonated one."""
+    rights: Rights | None = field(default=None, compare=False)
+    """What the caller may do, as it stood when the request came in."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +98,10 @@ class ApiResponse:
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+    cookies: tuple[str, ...] = ()
+    """``Set-Cookie`` values; several cookies cannot share one header."""
+    row_address: str = ""
+    """Address of the row that was written, for later parts of a batch; not every answer shows it in its headers."""
 
     def with_headers(self, **added: str) -> "ApiResponse":
         """The same answer with more headers; underscores in names become hyphens."""
@@ -108,6 +117,12 @@ def json_response(content: object, status: int = 200) -> ApiResponse:
 def raw_json(text: str, status: int = 200) -> ApiResponse:
     """An answer whose JSON text is ready."""
     return ApiResponse(status, {"Content-Type": JSON_TYPE}, text.encode(errors="replace"))
+
+
+def row_listing(before: str, rows: Sequence[bytes], after: str) -> ApiResponse:
+    """An answer around rows whose JSON is ready: ``before`` ends with ``[`` and ``after`` begins with ``]``."""
+    body = b"".join((before.encode(errors="replace"), b",".join(rows), after.encode(errors="replace")))
+    return ApiResponse(200, {"Content-Type": JSON_TYPE}, body)
 
 
 def error_response(error: DataverseError, *, annotated: bool) -> ApiResponse:

@@ -1,24 +1,27 @@
 """Requests on one row: read, create, change, delete, and its single properties."""
 
-from dynamics_emulator.api.access import require_read
-from dynamics_emulator.api.cascades import after_create, before_delete
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+from dynamics_emulator.api.access import readable, require, require_read
+from dynamics_emulator.api.changing import change_row, delete_row, require_row
 from dynamics_emulator.api.collections import applied_preferences, new_scope
+from dynamics_emulator.api.deep_insert import create_from_body
+from dynamics_emulator.api.keys import RowKey, locate
 from dynamics_emulator.api.messages import ApiRequest, ApiResponse, json_response, raw_json
-from dynamics_emulator.api.payload import read_payload, stored_value
-from dynamics_emulator.api.writing import (
-    Precondition,
-    create_row,
-    remove,
-    require_change,
-    stored_row,
-    update_row,
-)
-from dynamics_emulator.errors import DataverseError, lookup_written_directly, row_missing, unknown_property
+from dynamics_emulator.api.payload import cut_body, read_payload
+from dynamics_emulator.api.values import Values, stored_value
+from dynamics_emulator.api.writing import Precondition, require_change, stored_row
+from dynamics_emulator.errors import key_missing, lookup_written_directly, payload_error, row_missing, unknown_property
 from dynamics_emulator.odata.selection import select
 from dynamics_emulator.organisation import Organisation
 from dynamics_emulator.schema.model import Column, Table
+from dynamics_emulator.security.privileges import Right
+from dynamics_emulator.security.rights import ALL_ROWS
 
-_NEVER_DELETED = frozenset({"systemuser", "businessunit", "organization", "teammembership"})
+_IN_KEYS = "'(),=!*:;@"
+"""Characters of a key that an address shows as they are."""
 
 
 def precondition(request: ApiRequest) -> Precondition:
@@ -32,73 +35,94 @@ def read_record(organisation: Organisation, request: ApiRequest, table: Table, r
     require_read(organisation, table, request.caller)
     scope = new_scope(organisation, request, table)
     options = request.options
-    selection = select(scope, options.get("$select"), options.get("$expand"), request.annotations, request.base)
+    page = request.page_size(organisation.settings.page_size)
+    selection = select(scope, options.get("$select"), options.get("$expand"), request.annotations, request.base, page)
     key = scope.parameters.add(row_id)
     query = f"SELECT {selection.sql}, t.versionnumber FROM {scope.source} WHERE {scope.points_here(key)}"
     found = organisation.database.connection.execute(query, scope.parameters.values).fetchone()
     if found is None:
         raise row_missing(table.name, row_id)
+    if readable(organisation, table, request.caller, scope) != ALL_ROWS:
+        require(organisation, table, request.caller, Right.READ, stored_row(organisation, table, row_id))
     text, version = found
     etag = f'W/"{version}"'
-    plain = options.get("$expand") is None and not request.annotations.any
-    if plain and request.headers.get("if-none-match") == etag:
+    if _is_known(request, table, etag):
         return ApiResponse(304, {"ETag": etag})
     context = f"{request.base}/$metadata#{table.set_name}{selection.context}/$entity"
     answer = raw_json(f'{{"@odata.context":"{context}",{text[1:]}')
     return answer.with_headers(ETag=etag, **applied_preferences(request, tracking=False))
 
 
+def _is_known(request: ApiRequest, table: Table, etag: str) -> bool:
+    """Whether the caller has this version already; never with an expand or annotations, whose parts have no version."""
+    if not table.optimistic or request.options.get("$expand") is not None or request.annotations.any:
+        return False
+    return etag in [part.strip() for part in request.headers.get("if-none-match", "").split(",")]
+
+
 def create_record(organisation: Organisation, request: ApiRequest, table: Table) -> ApiResponse:
     """POST to a set: 204 with the row's address, or 201 with the row and without the address."""
     with organisation.database.transaction():
-        values = read_payload(organisation, table, request.json_body(), creating=True)
-        row_id = create_row(organisation, table, request.caller, values)
-        after_create(organisation, table, request.caller, row_id)
-    return written(organisation, request, table, row_id, created=True)
+        row_id = create_from_body(organisation, request, table, request.json_body())
+    return written(organisation, request, table, RowKey(row_id, row_id), created=True)
 
 
-def change_record(organisation: Organisation, request: ApiRequest, table: Table, row_id: str) -> ApiResponse:
-    """PATCH of a row: an upsert unless the headers say otherwise."""
+def change_record(organisation: Organisation, request: ApiRequest, table: Table, key_text: str) -> ApiResponse:
+    """PATCH of a row by its primary or an alternate key: an upsert unless the headers say otherwise."""
     body = request.json_body()
     with organisation.database.transaction():
-        stored = stored_row(organisation, table, row_id)
-        require_change(table, row_id, stored, precondition(request))
-        values = read_payload(organisation, table, body, creating=stored is None)
+        key = locate(organisation, table, key_text)
+        stored = None if key.row_id is None else stored_row(organisation, table, key.row_id)
+        _require_change(table, key, stored, precondition(request))
         if stored is None:
-            create_row(organisation, table, request.caller, {**values, table.primary_id: row_id})
-            after_create(organisation, table, request.caller, row_id)
+            row_id = upsert_missing(organisation, request, table, key, body)
         else:
-            update_row(organisation, table, request.caller, stored, values)
-    return written(organisation, request, table, row_id, created=stored is None)
+            row_id = str(key.row_id)
+            values = read_payload(organisation, table, body, creating=False)
+            kept = {name: value for name, value in values.items() if name not in key.values}
+            change_row(organisation, request, table, stored, kept)
+    named = RowKey(key_text if key.alternate else row_id, row_id, key.alternate)
+    return written(organisation, request, table, named, created=stored is None)
+
+
+def upsert_missing(
+    organisation: Organisation, request: ApiRequest, table: Table, key: RowKey, body: Mapping[str, Any]
+) -> str:
+    """Make the row that an upsert did not find: columns of an alternate key are copied where the body lacks them."""
+    if key.alternate is None:
+        return create_from_body(organisation, request, table, body, {table.primary_id: key.row_id})
+    named = read_payload(organisation, table, cut_body(organisation, table, body).own, creating=True)
+    copied = {name: value for name, value in key.values.items() if name not in named}
+    return create_from_body(organisation, request, table, body, copied)
+
+
+def _require_change(table: Table, key: RowKey, stored: Values | None, condition: Precondition) -> None:
+    if stored is None and key.alternate and condition.must_exist:
+        raise key_missing(table.name)
+    require_change(table, str(key.row_id), stored, condition)
 
 
 def written(
-    organisation: Organisation, request: ApiRequest, table: Table, row_id: str, *, created: bool
+    organisation: Organisation, request: ApiRequest, table: Table, key: RowKey, *, created: bool
 ) -> ApiResponse:
-    """The answer to a create or an update."""
+    """The answer to a create or an update; the address has the key in the form in which the caller named it."""
+    address = f"{request.base}/{table.set_name}({quote(key.text, safe=_IN_KEYS)})"
     if request.wants_representation:
-        row = read_record(organisation, request, table, row_id)
-        answer = ApiResponse(201 if created else 200, row.headers, row.body)
+        row = read_record(organisation, request, table, str(key.row_id))
+        answer = ApiResponse(201 if created else 200, row.headers, row.body, row_address=address)
         return answer.with_headers(Preference_Applied="return=representation")
-    address = f"{request.base}/{table.set_name}({row_id})"
     headers = {"OData-EntityId": address}
     if created:
         headers["Location"] = address
-    return ApiResponse(204, headers)
+    return ApiResponse(204, headers, row_address=address)
 
 
 def delete_record(organisation: Organisation, request: ApiRequest, table: Table, row_id: str) -> ApiResponse:
     """DELETE of a row."""
     with organisation.database.transaction():
-        stored = stored_row(organisation, table, row_id)
-        if stored is None:
-            raise row_missing(table.name, row_id)
-        precondition(request).require_version(stored["versionnumber"])
-        if table.name in _NEVER_DELETED:
-            message = f"The 'Delete' method does not support entities of type '{table.name}'."
-            raise DataverseError(405, "0x80040800", message)
-        before_delete(organisation, table, row_id)
-        remove(organisation, table, row_id)
+        stored = require_row(organisation, table, row_id)
+        precondition(request).require_version(table, stored["versionnumber"])
+        delete_row(organisation, table, request.caller, stored)
     return ApiResponse(204)
 
 
@@ -106,10 +130,8 @@ def read_property(
     organisation: Organisation, request: ApiRequest, table: Table, row_id: str, column: Column
 ) -> ApiResponse:
     """GET of a single property; 204 when it has no value."""
-    require_read(organisation, table, request.caller)
-    stored = stored_row(organisation, table, row_id)
-    if stored is None:
-        raise row_missing(table.name, row_id)
+    stored = require_row(organisation, table, row_id)
+    require(organisation, table, request.caller, Right.READ, stored)
     value = stored[column.name]
     if value is None:
         return ApiResponse(204)
@@ -125,12 +147,16 @@ def write_property(
         raise lookup_written_directly()
     if not column.updatable:
         raise unknown_property(column.name, table.name)
-    content = None if request.method == "DELETE" else request.json_body().get("value")
-    value = stored_value(table, column, content)
+    value = stored_value(table, column, None if request.method == "DELETE" else _sent_value(request, table))
     with organisation.database.transaction():
-        stored = stored_row(organisation, table, row_id)
-        if stored is None:
-            raise row_missing(table.name, row_id)
-        precondition(request).require_version(stored["versionnumber"])
-        update_row(organisation, table, request.caller, stored, {column.name: value})
+        stored = require_row(organisation, table, row_id)
+        precondition(request).require_version(table, stored["versionnumber"])
+        change_row(organisation, request, table, stored, {column.name: value})
     return ApiResponse(204)
+
+
+def _sent_value(request: ApiRequest, table: Table) -> object:
+    body = request.json_body()
+    if "value" not in body:
+        raise payload_error(table.set_name, inner="The body of a property must hold its value in 'value'.")
+    return body["value"]

@@ -1,44 +1,61 @@
 """Leads a request to the code that answers it."""
 
-import sqlite3
+import re
 from collections.abc import Callable
 
 from dynamics_emulator.api import associations, functions, records
+from dynamics_emulator.api.actions import BOUND, UNBOUND
 from dynamics_emulator.api.batch import answer_batch
 from dynamics_emulator.api.bulk import answer_bulk
 from dynamics_emulator.api.collections import count_collection, new_scope, read_collection
 from dynamics_emulator.api.csdl import metadata_document
 from dynamics_emulator.api.deltas import count_changes, is_tracked, read_tracked
+from dynamics_emulator.api.impersonation import acting
+from dynamics_emulator.api.jobs import run_due_jobs
+from dynamics_emulator.api.keys import locate
 from dynamics_emulator.api.messages import ApiRequest, ApiResponse, error_response
-from dynamics_emulator.api.metadata import METADATA_SETS, answer_metadata
+from dynamics_emulator.api.metadata import answer_metadata
+from dynamics_emulator.api.metadata_changes import publish_all, retrieve_metadata_changes
+from dynamics_emulator.api.metadata_paths import METADATA_SETS
+from dynamics_emulator.api.retrieve_duplicates import retrieve_duplicates
+from dynamics_emulator.control.pages import bent_page
 from dynamics_emulator.errors import DataverseError, method_not_allowed, too_many_conditions, unknown_segment
-from dynamics_emulator.odata.paths import Segment, guid_key, named_keys, parse_path
+from dynamics_emulator.odata.paths import Segment, parse_path
 from dynamics_emulator.organisation import Organisation
 from dynamics_emulator.schema.described import CRM
 from dynamics_emulator.schema.model import Table
+from dynamics_emulator.storage.engine import sqlite3
+
+_TOO_DEEP = re.compile("parser stack overflow|tree is too large")
 
 _FUNCTIONS: dict[str, Callable[[Organisation, ApiRequest], ApiResponse]] = {
     "WhoAmI": functions.who_am_i,
     "RetrieveVersion": functions.retrieve_version,
     "RetrieveCurrentOrganization": functions.retrieve_current_organization,
     "$metadata": metadata_document,
+    "RetrieveMetadataChanges": retrieve_metadata_changes,
+    "PublishAllXml": publish_all,
+    "PublishXml": publish_all,
 }
 
 
 def answer(organisation: Organisation, request: ApiRequest) -> ApiResponse:
     """The answer to one request; a refusal is an answer too."""
     try:
-        return _route(organisation, request)
+        run_due_jobs(organisation)
+        request = acting(organisation, request)
+        return bent_page(organisation, request, _route(organisation, request))
     except DataverseError as error:
-        return error_response(error, annotated=_wants_details(request))
+        return error_response(error, annotated=wants_details(request))
     except (RecursionError, sqlite3.OperationalError) as problem:
         # Expressions that are nested too deeply for the parser, or for SQLite; anything else is a fault of ours.
-        if isinstance(problem, sqlite3.OperationalError) and "overflow" not in str(problem):
+        if isinstance(problem, sqlite3.OperationalError) and not _TOO_DEEP.search(str(problem)):
             raise
-        return error_response(too_many_conditions(), annotated=_wants_details(request))
+        return error_response(too_many_conditions(), annotated=wants_details(request))
 
 
-def _wants_details(request: ApiRequest) -> bool:
+def wants_details(request: ApiRequest) -> bool:
+    """Whether an error is to be told with its annotations."""
     return request.annotations.wants("Microsoft.PowerApps.CDS.HelpLink")
 
 
@@ -53,6 +70,10 @@ def _route(organisation: Organisation, request: ApiRequest) -> ApiResponse:  # n
         return answer_metadata(organisation, request, segments)
     if first.name == "RetrieveTotalRecordCount":
         return functions.retrieve_total_record_count(organisation, request, first.key or "")
+    if first.name == "RetrieveDuplicates":
+        return retrieve_duplicates(organisation, request, first.key or "")
+    if first.name in UNBOUND:
+        return UNBOUND[first.name](organisation, request)
     if first.name in _FUNCTIONS:
         return _FUNCTIONS[first.name](organisation, request)
     table = organisation.table_of_set(first.name)
@@ -60,17 +81,10 @@ def _route(organisation: Organisation, request: ApiRequest) -> ApiResponse:  # n
         raise unknown_segment(first.name)
     if first.key is None:
         return _on_set(organisation, request, table, segments[1:])
-    return _on_row(organisation, request, table, _row_id(table, first.key), segments[1:])
-
-
-def _row_id(table: Table, key: str) -> str:
-    named = named_keys(key)
-    if not named:
-        return guid_key(key)
-    if table.primary_id in named and not table.key_is_owner:
-        return guid_key(named[table.primary_id])
-    message = f"The specified key attributes are not a defined key for the {table.name} entity"
-    raise DataverseError(400, "0x80060890", message)
+    if request.method == "PATCH" and len(segments) == 1:
+        return records.change_record(organisation, request, table, first.key)
+    row_id = locate(organisation, table, first.key).required(table)
+    return _on_row(organisation, request, table, row_id, segments[1:])
 
 
 def _on_set(organisation: Organisation, request: ApiRequest, table: Table, rest: list[Segment]) -> ApiResponse:
@@ -100,8 +114,6 @@ def _on_row(
     match request.method:
         case "GET":
             return records.read_record(organisation, request, table, row_id)
-        case "PATCH":
-            return records.change_record(organisation, request, table, row_id)
         case "DELETE":
             return records.delete_record(organisation, request, table, row_id)
         case _:
@@ -114,6 +126,11 @@ def _below_row(
     name, ends = rest[0].name, rest[-1].name
     if ends == "$ref":
         return _on_reference(organisation, request, table, row_id, rest[0])
+    bound = BOUND.get((table.name, name.removeprefix(f"{CRM}.")))
+    if name.startswith(f"{CRM}."):
+        if bound is None:
+            raise unknown_segment(name)
+        return bound(organisation, request, table, row_id)
     column = table.properties.get(name)
     if column and request.method == "GET":
         return records.read_property(organisation, request, table, row_id, column)
@@ -129,5 +146,6 @@ def _on_reference(
 ) -> ApiResponse:
     if request.method == "GET":
         return associations.read_reference(organisation, request, table, row_id, segment.name)
-    member = guid_key(segment.key) if segment.key else None
-    return associations.change_reference(organisation, request, table, row_id, (segment.name, member))
+    if request.method not in ("PUT", "POST", "DELETE"):
+        raise method_not_allowed(request.method)
+    return associations.change_reference(organisation, request, table, row_id, segment)

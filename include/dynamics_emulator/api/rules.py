@@ -3,8 +3,8 @@
 from decimal import Decimal
 
 from dynamics_emulator.api.messages import Caller
-from dynamics_emulator.api.payload import Values
-from dynamics_emulator.errors import DataverseError, bad_state_pair
+from dynamics_emulator.api.values import Values
+from dynamics_emulator.errors import DataverseError, bad_state_pair, required_missing
 from dynamics_emulator.identity import BASE_CURRENCY_ID, ROOT_BUSINESS_UNIT_ID
 from dynamics_emulator.odata.literals import exact_number_text
 from dynamics_emulator.organisation import Organisation, present_time
@@ -13,21 +13,30 @@ from dynamics_emulator.storage.layout import quote
 
 _FULL_NAMES = frozenset({"lead", "contact", "systemuser"})
 _QUALIFIED = 1
+_PLATFORM_COLUMNS = frozenset(
+    {"ownerid", "businessunitid", "administratorid", "organizationid", "transactioncurrencyid"}
+)
+_PLATFORM_TYPES = frozenset({ColumnType.UNIQUEIDENTIFIER, ColumnType.STATE, ColumnType.STATUS, ColumnType.BOOLEAN})
+_SYSTEM_TABLES = frozenset({"systemuser", "businessunit", "organization", "connectionrole"})
 
 
 def created(organisation: Organisation, table: Table, caller: Caller, values: Values) -> Values:
-    """All values of a new row: what was sent, and what the platform adds."""
+    """All values of a new row: what was sent, and what the platform adds.
+
+    Raises a 400 for a bad pair of state and status, or when a required column is empty.
+    """
     now = present_time(organisation)
     row = dict(values)
-    row.update(_stamp(table, caller, now, ("createdon", "modifiedon"), ("createdby", "modifiedby")))
+    row.update(_stamp(table, caller, now, ("created", "modified")))
     if row.get("overriddencreatedon"):
         # The caller's date becomes createdon, and this column then tells when the row really came.
         row["createdon"], row["overriddencreatedon"] = row["overriddencreatedon"], now
     if "ownerid" in table.columns and not row.get("ownerid"):
         row["ownerid"], row["ownerid__type"] = caller.user_id, "systemuser"
-    _default_booleans(table, row)
+    _fill_defaults(table, row)
     if "statecode" in table.columns and "statuscode" not in row:
         row.setdefault("statecode", 0)
+    _require_columns(organisation, table, row)
     return completed(organisation, table, row, {})
 
 
@@ -35,7 +44,7 @@ def updated(organisation: Organisation, table: Table, caller: Caller, values: Va
     """The values to write over a stored row."""
     _require_open_lead(organisation, table, values, stored)
     row = dict(values)
-    row.update(_stamp(table, caller, present_time(organisation), ("modifiedon",), ("modifiedby",)))
+    row.update(_stamp(table, caller, present_time(organisation), ("modified",)))
     return completed(organisation, table, row, stored)
 
 
@@ -51,16 +60,40 @@ def completed(organisation: Organisation, table: Table, row: Values, stored: Val
     return row
 
 
-def _stamp(table: Table, caller: Caller, now: str, instants: tuple[str, ...], users: tuple[str, ...]) -> Values:
-    values: Values = {name: now for name in instants if name in table.columns}
-    values.update({name: caller.user_id for name in users if name in table.columns})
-    return values
+def _stamp(table: Table, caller: Caller, now: str, events: tuple[str, ...]) -> Values:
+    """Who wrote and when; with impersonation also on whose account."""
+    values: Values = {}
+    for event in events:
+        values |= {f"{event}on": now, f"{event}by": caller.user_id, f"{event}onbehalfby": caller.acting_user_id}
+    return {name: value for name, value in values.items() if name in table.columns}
 
 
-def _default_booleans(table: Table, row: Values) -> None:
-    for column in table.columns.values():
-        if column.type is ColumnType.BOOLEAN:
-            row.setdefault(column.name, 0)
+def _require_columns(organisation: Organisation, table: Table, row: Values) -> None:
+    settings = organisation.settings
+    for column in table.required_columns:
+        needed = (column.required == "SystemRequired" and settings.system_required_enforced) or (
+            column.required == "ApplicationRequired" and settings.application_required_enforced
+        )
+        if needed and column.creatable and row.get(column.name) is None and not _filled_by_platform(table, column):
+            raise required_missing(column.name)
+
+
+def _filled_by_platform(table: Table, column: Column) -> bool:
+    if column.name in _PLATFORM_COLUMNS or column.type in _PLATFORM_TYPES:
+        return True
+    # An intersect row of the platform, or a column of a system table that only its set-up wizard knows.
+    return table.intersect or table.name in _SYSTEM_TABLES
+
+
+def _fill_defaults(table: Table, row: Values) -> None:
+    """No for every yes-or-no column, and the first option where the system needs one."""
+    for column in table.by_type[ColumnType.BOOLEAN]:
+        row.setdefault(column.name, 0)
+    for column in table.required_columns:
+        if column.type is ColumnType.PICKLIST and column.required == "SystemRequired" and column.options:
+            row.setdefault(column.name, column.options[0].value)
+    if table.name == "list":
+        row.setdefault("membertype", row.get("createdfromcode"))
 
 
 def _require_open_lead(organisation: Organisation, table: Table, values: Values, stored: Values) -> None:
@@ -116,11 +149,7 @@ def _complete_money(organisation: Organisation, table: Table, row: Values, store
 
 
 def _money_columns(table: Table) -> list[Column]:
-    return [
-        column
-        for column in table.columns.values()
-        if column.type is ColumnType.MONEY and not column.name.endswith("_base")
-    ]
+    return [column for column in table.by_type[ColumnType.MONEY] if not column.name.endswith("_base")]
 
 
 def _exchange_rate(organisation: Organisation, currency: object) -> Decimal:

@@ -1,0 +1,91 @@
+"""Turns one value of a body or of a key into its stored form, and refuses what does not fit its column."""
+
+from typing import Any
+
+from dynamics_emulator.api.messages import ExactNumber
+from dynamics_emulator.errors import number_out_of_range, option_out_of_range, payload_error, text_too_long
+from dynamics_emulator.odata.literals import exact_number_text, guid_text, moment_text
+from dynamics_emulator.schema.model import Column, ColumnType, Table
+from dynamics_emulator.storage.database import SqlValue
+
+Values = dict[str, SqlValue]
+"""Stored values of a row by stored column name."""
+
+
+def stored_value(table: Table, column: Column, value: Any) -> SqlValue:
+    """The stored form of one JSON value. Raises a 400 when it does not fit the column."""
+    if value is None:
+        return None
+    try:
+        return _convert(table, column, value)
+    except (ValueError, TypeError, OverflowError) as problem:
+        inner = f"Cannot convert the literal '{value}' to the expected type of '{column.name}' ({column.type})."
+        raise payload_error(table.set_name, inner) from problem
+
+
+def _convert(table: Table, column: Column, value: Any) -> SqlValue:  # noqa: PLR0911 - a return for each type
+    match column.type:
+        case ColumnType.STRING | ColumnType.MEMO:
+            return _text(table, column, value)
+        case ColumnType.BOOLEAN:
+            return int(_require(value, bool))
+        case ColumnType.PICKLIST | ColumnType.STATE | ColumnType.STATUS:
+            return _option(table, column, _integer(value))
+        case ColumnType.MULTI_SELECT:
+            return _options(table, column, _require(value, str))
+        case ColumnType.INTEGER | ColumnType.BIG_INT:
+            return int(_in_range(table, column, _integer(value)))
+        case ColumnType.DOUBLE:
+            return float(_in_range(table, column, float(_number(value))))
+        case ColumnType.DECIMAL | ColumnType.MONEY:
+            _in_range(table, column, float(_number(value)))
+            return exact_number_text(_number(value), column.precision or 4)
+        case ColumnType.DATE_TIME:
+            return moment_text(column, _require(value, str))
+        case _:
+            return guid_text(_require(value, str))
+
+
+def _require(value: Any, kind: type) -> Any:
+    if type(value) is not kind:
+        message = f"{value!r} has the wrong type"
+        raise TypeError(message)
+    return value
+
+
+def _text(table: Table, column: Column, value: Any) -> str | None:
+    text = str(_require(value, str))
+    # Dataverse counts UTF-16 code units, so a character outside of the basic plane counts twice.
+    if column.max_length is not None and len(text.encode("utf-16-le")) // 2 > column.max_length:
+        raise text_too_long(column.name, table.name, column.max_length)
+    # An empty text is stored as no value.
+    return text or None
+
+
+def _integer(value: Any) -> int:
+    return int(_require(value, int))
+
+
+def _number(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, int | ExactNumber):
+        message = f"{value!r} is not a number"
+        raise TypeError(message)
+    return str(value)
+
+
+def _in_range(table: Table, column: Column, value: float) -> Any:
+    low, high = column.minimum, column.maximum
+    if (low is not None and value < low) or (high is not None and value > high):
+        raise number_out_of_range(column.name, table.name, value)
+    return value
+
+
+def _option(table: Table, column: Column, value: int) -> int:
+    if column.options and value not in column.labels:
+        raise option_out_of_range(column.name, table.name, value)
+    return value
+
+
+def _options(table: Table, column: Column, text: str) -> str | None:
+    chosen = sorted({_option(table, column, int(part)) for part in text.split(",") if part})
+    return ",".join(str(value) for value in chosen) or None

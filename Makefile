@@ -13,12 +13,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 UV := $(BIN)/uv
+# A JavaScript client that the local Dynamics is tested with, run by the node of a Python wheel.
+NODE_CLIENT := tests/clients/dynamics_web_api
+NODE_STAMP := $(NODE_CLIENT)/node_modules/.package-lock.json
 # requirements.txt is named too, as uv remembers what a pyproject.toml led to while only that other file changes.
 COMPILE := $(UV) pip compile pyproject.toml requirements.txt --all-extras --group dev --universal --python-version 3.11 --no-annotate --no-header -q
 
 .PHONY: help
 help: ## List these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: setup
 setup: $(STAMP) ## Install the tested set of packages into .venv; quick when nothing changed
@@ -34,7 +37,7 @@ $(STAMP): constraints.txt requirements.txt pyproject.toml
 
 .PHONY: demo
 demo: $(STAMP) ## Start everything, sync a sample organisation twice, and compare both sides (MARKETING=postgres for PostgreSQL)
-	@$(BIN)/python -m dynamics_demo demo --marketing $(MARKETING)
+	@$(BIN)/python -m dynamics_demo demo --marketing $(MARKETING) $(if $(PROFILE),--profile $(PROFILE)) $(ARGS)
 
 .PHONY: up
 up: $(STAMP) ## Start the same installation without the demonstration
@@ -44,8 +47,12 @@ up: $(STAMP) ## Start the same installation without the demonstration
 stop: ## End what demo or up started; the data stays in .local
 	@if test -d .local; then $(BIN)/python -m dynamics_demo stop; else echo "Nothing was running."; fi
 
+$(NODE_STAMP): $(NODE_CLIENT)/package-lock.json | $(STAMP)
+	@$(BIN)/npm ci --silent --no-audit --no-fund --prefix $(NODE_CLIENT)
+	@touch $@
+
 .PHONY: test
-test: $(STAMP) ## Run all tests (ARGS='-k name' to choose)
+test: $(STAMP) $(NODE_STAMP) ## Run all tests (ARGS='-k name' to choose)
 	@$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
 .PHONY: lint
@@ -70,9 +77,15 @@ lock-check: $(STAMP) ## Check that constraints.txt is what satisfies the require
 		|| { echo "constraints.txt is not what satisfies requirements.txt and pyproject.toml. Next: make lock"; exit 1; }
 
 .PHONY: emulator
-emulator: $(STAMP) ## Run the local Dynamics alone, in the foreground (PORT=8443)
-	@mkdir -p .local
-	@exec $(BIN)/python -m dynamics_emulator serve --folder .local/emulator --port $(PORT)
+emulator: $(STAMP) ## Run the local Dynamics alone, in the foreground (ROWS=12000 PORT=8443 PROFILE=standard SEED=7 FOLDER=.local/emulator)
+	@mkdir -p $(or $(FOLDER),.local/emulator)
+	@exec $(BIN)/python -m dynamics_emulator serve --folder $(or $(FOLDER),.local/emulator) --port $(PORT) \
+		--control-port $(or $(CONTROL_PORT),$(if $(filter 0,$(PORT)),0,$(shell expr $(PORT) + 1))) \
+		$(if $(ROWS),--rows $(ROWS)) $(if $(PROFILE),--profile $(PROFILE)) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+.PHONY: bench-emulator
+bench-emulator: $(STAMP) ## Measure the local Dynamics and print a table (ROWS=1000000; ARGS='--write file.md' keeps it)
+	@$(BIN)/python -m bench.emulator --rows $(or $(ROWS),1000000) $(ARGS)
 
 .PHONY: clean
 clean: ## End what runs, and remove its data and all caches; .venv stays

@@ -64,15 +64,22 @@ class Settings(BaseModel):
     url_limit: int = 32768
     batch_url_limit: int = 65536
     url_too_long_status: int = undocumented(414, 400, 404)
+    """Status of an address that is too long."""
     gzip_level: int = Field(default=1, ge=0, le=9)
 
     # Change tracking
     token_life_days: float = Field(default=7, gt=0, json_schema_extra={"undocumented": [7, 30, 90]})
+    """Days after which a delta token has expired; Microsoft's pages said 7, 30 and 90."""
     expired_token_status: int = undocumented(400, 404, 410, 412, 500)
+    """Status of 0x80044352, an expired delta token."""
     tracking_disabled_status: int = undocumented(400, 403, 404, 405)
+    """Status of 0x80072491, change tracking of a table that has none."""
     refused_option_status: int = undocumented(400, 405, 501)
+    """Status of a query option that change tracking refuses."""
     refused_option_code: str = undocumented("0x80060888", "0x8006088a")
+    """Code of a query option that change tracking refuses."""
     metadata_change_expires_tokens: bool = undocumented(False, True)
+    """Whether a change of a table's metadata expires its delta tokens."""
     metadata_stamp_life_days: float = Field(default=90, gt=0)
     """Life of the version stamp that RetrieveMetadataChanges gives."""
     new_key_status: Literal["Active", "Pending", "InProgress", "Failed"] = "Active"
@@ -119,6 +126,7 @@ class Settings(BaseModel):
 
     # Writing
     read_only_columns: Literal["ignore", "refuse"] = undocumented("ignore", "refuse")
+    """What becomes of a value for a read-only column."""
     qualified_leads_read_only: bool = True
     system_required_enforced: bool = True
     """Whether a new row needs every SystemRequired column that the platform does not fill itself."""
@@ -145,6 +153,7 @@ class Settings(BaseModel):
 
     # Service protection
     request_limit: int = undocumented(6000, 8000)
+    """Requests of a user in five minutes; an answer was seen that leads to 8,000."""
     execution_milliseconds_limit: int = 1_200_000
     concurrency_limit: int = 52
     limit_window_seconds: int = 300

@@ -1,59 +1,26 @@
 """SQL functions that SQLite lacks: comparison without case, Dataverse's wildcards, and printed values."""
 
 import json
-import re
-import sqlite3
 from datetime import datetime
-from functools import lru_cache
+from typing import Any
+
+from dynamics_emulator.storage import text
+from dynamics_emulator.storage.engine import sqlite3
+from dynamics_emulator.storage.sums import ExactSum
 
 
 def register(connection: sqlite3.Connection) -> None:
-    """Give a connection the functions ``fold``, ``matches``, ``show_number``, ``show_options`` and
-    ``show_time``."""
-    connection.create_function("fold", 1, fold, deterministic=True)
-    connection.create_function("matches", 2, matches, deterministic=True)
+    """Give a connection the functions of :mod:`dynamics_emulator.storage.text`, ``exact_sum`` and those below."""
+    connection.create_function("fold", 1, text.fold, deterministic=True)
+    connection.create_function("fold_plain", 1, text.fold_plain, deterministic=True)
+    connection.create_function("matches", 2, text.matches, deterministic=True)
+    connection.create_function("matches_plain", 2, text.matches_plain, deterministic=True)
+    connection.create_function("local_day", 2, text.local_day, deterministic=True)
+    exact_sum: Any = ExactSum  # typeshed wants an aggregate that returns a number
+    connection.create_aggregate("exact_sum", 1, exact_sum)
     connection.create_function("show_number", 2, show_number, deterministic=True)
     connection.create_function("show_options", 2, show_options, deterministic=True)
     connection.create_function("show_time", 1, show_time, deterministic=True)
-
-
-def fold(text: str | float | None) -> str | float | None:
-    """Text without its case; other values pass."""
-    return text.casefold() if isinstance(text, str) else text
-
-
-def matches(text: object, pattern: str) -> bool | None:
-    """Whether text fits a pattern with the wildcards ``% _ [] [^]``, ignoring case; None for no text."""
-    if text is None:
-        return None
-    return compiled_pattern(pattern).fullmatch(str(text)) is not None
-
-
-@lru_cache(maxsize=512)
-def compiled_pattern(pattern: str) -> re.Pattern[str]:
-    """Turn an SQL Server LIKE pattern into a regular expression over the whole text."""
-    return re.compile(_translate(pattern), re.IGNORECASE | re.DOTALL)
-
-
-def _translate(pattern: str) -> str:
-    parts: list[str] = []
-    position = 0
-    while position < len(pattern):
-        character = pattern[position]
-        end = pattern.find("]", position + 2) if character == "[" else -1
-        if end > 0:
-            parts.append(_character_set(pattern[position + 1 : end]))
-            position = end
-        else:
-            parts.append({"%": ".*", "_": "."}.get(character, re.escape(character)))
-        position += 1
-    return "".join(parts)
-
-
-def _character_set(inside: str) -> str:
-    negated, letters = inside.startswith("^"), inside.removeprefix("^")
-    body = "".join(letter if letter == "-" else re.escape(letter) for letter in letters)
-    return f"[{'^' if negated else ''}{body}]" if body else "(?!)"
 
 
 def show_number(value: object, digits: int) -> str | None:

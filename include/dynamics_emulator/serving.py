@@ -12,7 +12,9 @@ from starlette.types import ASGIApp
 
 from dynamics_emulator.application import build_application
 from dynamics_emulator.clock import Clock
+from dynamics_emulator.control.front_page import FrontPage
 from dynamics_emulator.organisation import Organisation, open_organisation
+from dynamics_emulator.schema.profiles import Profile
 from dynamics_emulator.settings import Settings
 from dynamics_emulator.signin.certificates import KeyRing, open_key_ring
 from dynamics_emulator.signin.entra import Entra
@@ -30,16 +32,22 @@ class Emulation:
     organisation: Organisation
     keys: KeyRing
     entra: Entra
+    page: FrontPage
 
     @property
     def application(self) -> ASGIApp:
         """The ASGI application."""
-        return build_application(self.organisation, self.entra)
+        return build_application(self.organisation, self.entra, self.page)
 
 
-def open_emulation(folder: Path, *, seed: int, settings: Settings, clock: Clock | None = None) -> Emulation:
-    """Open the organisation in a folder, or make an empty one, with keys of its own."""
-    organisation = open_organisation(folder, seed=seed, settings=settings, clock=clock or Clock())
+def open_emulation(
+    folder: Path, *, seed: int, settings: Settings, clock: Clock | None = None, profile: Profile | None = None
+) -> Emulation:
+    """Open the organisation in a folder, or make an empty one of a profile, with keys of its own.
+
+    Raises ValueError when the folder holds an organisation of another profile.
+    """
+    organisation = open_organisation(folder, seed=seed, settings=settings, clock=clock or Clock(), profile=profile)
     keys = open_key_ring(folder / "keys")
     entra = Entra(
         TokenDesk(keys.signing_key_pem),
@@ -47,13 +55,15 @@ def open_emulation(folder: Path, *, seed: int, settings: Settings, clock: Clock 
         organisation.settings_holder,
         Random(seed),
         keys.client.certificate_pem,
+        organisation.directory,
     )
-    return Emulation(organisation, keys, entra)
+    return Emulation(organisation, keys, entra, FrontPage(organisation, folder / "keys"))
 
 
 def bind(port: int) -> socket.socket:
     """A listening socket on the loopback address; port 0 takes a free one. Raises OSError when the port is taken."""
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # With its protocol named, asyncio switches off the delay of small packets: an answer would wait 40 ms for one.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((_LOOPBACK, port))

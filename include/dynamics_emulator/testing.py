@@ -8,15 +8,18 @@
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from dynamics_emulator.control.actions import Control
+from dynamics_emulator.control.people import AddedApplication
 from dynamics_emulator.identity import CLIENT_ID, CLIENT_SECRET, TENANT_ID
 from dynamics_emulator.organisation import Organisation
-from dynamics_emulator.sample.seeding import seed_organisation
+from dynamics_emulator.sample.oddities import Oddities
+from dynamics_emulator.sample.seeding import fill
+from dynamics_emulator.schema.profiles import Profile
 from dynamics_emulator.serving import Emulation, bind, make_server, open_emulation
 from dynamics_emulator.settings import Settings
 from dynamics_emulator.signin.certificates import open_key_ring
@@ -53,24 +56,35 @@ class RunningEmulator:
         """The scope to ask a token for."""
         return f"{self.url}/.default"
 
+    def as_application(self, added: AddedApplication) -> "RunningEmulator":
+        """The same emulator, to be signed in to as another application."""
+        return replace(self, client_id=added.client_id, client_secret=added.client_secret)
+
 
 @contextmanager
 def running_emulator(
-    folder: Path | None = None, rows: int = 0, seed: int = 7, **settings: object
+    folder: Path | None = None,
+    rows: int = 0,
+    seed: int = 7,
+    profile: Profile | str | None = None,
+    oddities: Oddities | str = Oddities.GENTLE,
+    **settings: object,
 ) -> Iterator[RunningEmulator]:
     """Serve an organisation on a free loopback port until the block ends.
 
     Without ``folder`` the data live in a temporary one. ``rows`` is roughly how many sample rows an empty organisation
-    is filled with; 0 leaves it empty. ``settings`` are the fields of :class:`dynamics_emulator.settings.Settings`.
+    is filled with; 0 leaves it empty. ``profile`` is what kind of tenant a new one is. ``settings`` are the fields of
+    :class:`dynamics_emulator.settings.Settings`.
     """
     chosen = Settings.model_validate(settings)
     with ExitStack() as stack:
         place = folder or Path(stack.enter_context(TemporaryDirectory(prefix="dynamics-")))
-        if rows:
-            seed_organisation(place, rows=rows, seed=seed)
         _lay_keys(place / "keys")
-        emulation = open_emulation(place, seed=seed, settings=chosen)
+        kind = None if profile is None else Profile(profile)
+        emulation = open_emulation(place, seed=seed, settings=chosen, profile=kind)
         stack.callback(emulation.organisation.close)
+        if rows:
+            fill(emulation.organisation, rows, seed, Oddities(oddities))
         port = stack.enter_context(_served(emulation))
         yield _describe(emulation, port)
 

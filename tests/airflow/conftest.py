@@ -32,7 +32,7 @@ from dynamics_demo.installation import (
 from dynamics_demo.marketing import MarketingDatabase
 from dynamics_demo.ports import choose_port
 from dynamics_demo.processes import start_process
-from dynamics_demo.services import Services
+from dynamics_demo.services import Sample, Services
 from dynamics_demo.start import start_installation
 
 ROOT = Path(__file__).parents[2]
@@ -245,7 +245,7 @@ def _started(services: Services) -> Site:
         log=services.log_of("emulator"),
         records=services.records,
     )
-    started = start_installation(installation, Marketing.POSTGRES, _ROWS)
+    started = start_installation(installation, Marketing.POSTGRES, Sample(_ROWS))
     metadata = metadata_url(started.marketing.socket_folder)
     dynamics = DynamicsApi(started.dynamics)
     site = Site(services, started.airflow, dynamics, started.dynamics, started.marketing, metadata)

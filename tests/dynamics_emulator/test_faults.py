@@ -1,13 +1,15 @@
 """Each named fault, as a client sees it."""
 
+import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
 
-from dynamics_emulator.control.faults import Fault
+from dynamics_emulator.control.faults import Fault, Faults
 from dynamics_emulator.testing import running_emulator
 from dynamics_emulator.testing_client import Client, connect
 
@@ -120,13 +122,104 @@ def test_link_that_loops_and_link_to_elsewhere(filled: Client) -> None:
 
 
 def test_duplicate_row(filled: Client) -> None:
-    first = filled.get("accounts?$select=name", prefer=PAGES).json()
     filled.emulator.control.add_fault("duplicate-row")
+    first = filled.get("accounts?$select=name", prefer=PAGES).json()
 
     second = filled.get(first["@odata.nextLink"], prefer=PAGES).json()
 
     assert len(second["value"]) == 3
     assert second["value"][0] == first["value"][-1]
+
+
+def test_duplicate_row_on_a_page_of_changes(filled: Client) -> None:
+    link = filled.get("accounts?$select=name", prefer="odata.track-changes").json()["@odata.deltaLink"]
+    for number in range(3):
+        filled.create("accounts", name=f"Later {number}")
+    filled.emulator.control.add_fault("duplicate-row")
+
+    pages = filled.pages(link, prefer=PAGES)
+
+    assert [[row["name"] for row in page["value"]] for page in pages] == [
+        ["Later 0", "Later 1"],
+        ["Later 1", "Later 2"],
+    ]
+
+
+def test_shuffled_rows_leave_changes_alone_and_the_other_way_round(filled: Client) -> None:
+    control = filled.emulator.control
+    start = filled.get("accounts?$select=name", prefer="odata.track-changes").json()
+    for number in range(6):
+        filled.create("accounts", name=f"Later {number}")
+    gone = filled.rows("accounts?$select=name&$filter=name eq 'Company 0'")[0]["accountid"]
+    filled.call("DELETE", f"accounts({gone})")
+    plain = filled.rows("accounts?$select=name")
+    changes = filled.rows(start["@odata.deltaLink"])
+    control.add_fault("shuffled-rows", probability=1.0)
+    shuffled, unmoved = filled.rows("accounts?$select=name"), filled.rows(start["@odata.deltaLink"])
+    control.clear_faults()
+    control.add_fault("shuffled-changes", probability=1.0)
+    straight, mixed = filled.rows("accounts?$select=name"), filled.rows(start["@odata.deltaLink"])
+
+    assert shuffled != plain == straight
+    assert sorted(shuffled, key=str) == sorted(plain, key=str)
+    assert mixed != changes == unmoved
+    assert sorted(mixed, key=str) == sorted(changes, key=str)
+    assert "reason" not in mixed[-1]
+
+
+def test_rows_in_an_old_state(filled: Client) -> None:
+    filled.emulator.control.add_fault("stale-rows", at=[2])
+    before = filled.rows("accounts?$select=name")
+    address = f"accounts({before[0]['accountid']})"
+    filled.call("PATCH", address, json={"name": "Renamed"})
+    new = filled.create("accounts", name="New")
+
+    stale = filled.rows("accounts?$select=name")
+    fresh = filled.rows("accounts?$select=name")
+
+    assert [row for row in stale if row["accountid"] not in new] == before
+    assert len(stale) == 6
+    assert "Renamed" in {row["name"] for row in fresh}
+
+
+def test_tracked_read_without_a_link_for_the_next(filled: Client) -> None:
+    filled.emulator.control.add_fault("missing-delta-link")
+
+    lost, whole = (filled.get("accounts?$select=name", prefer="odata.track-changes").json() for _ in range(2))
+
+    assert "@odata.deltaLink" not in lost
+    assert lost["value"] == whole["value"]
+    assert "@odata.deltaLink" in whole
+
+
+def test_damaged_compression(filled: Client) -> None:
+    for number in range(20):
+        filled.create("accounts", name=f"More {number}")
+    filled.emulator.control.add_fault("bad-gzip", probability=1.0)
+
+    assert filled.get("accounts", headers={"Accept-Encoding": "identity"}).status_code == 200
+    with pytest.raises(requests.exceptions.ContentDecodingError):
+        filled.get("accounts", headers={"Accept-Encoding": "gzip"})
+
+
+def test_answer_that_promises_more_than_it_sends(filled: Client) -> None:
+    filled.emulator.control.add_fault("wrong-content-length")
+
+    with pytest.raises((requests.exceptions.ConnectionError, requests.exceptions.ChunkedEncodingError)):
+        filled.call("POST", "accounts", json={"name": "Written"}, headers={"Prefer": "return=representation"})
+
+    assert len(filled.rows("accounts?$filter=name eq 'Written'")) == 1
+
+
+def test_pages_inside_of_a_batch_are_struck_too(filled: Client) -> None:
+    filled.emulator.control.add_fault("empty-answer")
+    body = "--b\r\nContent-Type: application/http\r\n\r\nGET accounts?$select=name HTTP/1.1\r\n\r\n\r\n--b--\r\n"
+    headers = {"Content-Type": "multipart/mixed;boundary=b"}
+
+    first, second = (filled.call("POST", "$batch", data=body, headers=headers).text for _ in range(2))
+
+    assert '"value":[]' in first
+    assert "Company 4" in second
 
 
 def test_match_times_and_clear(client: Client) -> None:
@@ -136,6 +229,32 @@ def test_match_times_and_clear(client: Client) -> None:
     assert [client.get(path).status_code for path in ("accounts", "leads", "leads", "leads")] == [200, 500, 500, 200]
     control.add_fault("status-500", times=9)
     control.clear_faults()
+    assert client.get("leads").status_code == 200
+
+
+@pytest.mark.parametrize("name", ["status-500", "drop-before"])
+def test_at_the_nth_request(client: Client, name: str) -> None:
+    client.emulator.control.add_fault(name, at=[4, 2], match="/leads")
+
+    def succeeds(path: str) -> bool:
+        try:
+            return client.get(path).status_code == 200
+        except requests.exceptions.ConnectionError:
+            return False
+
+    paths = ["accounts", "leads", "leads", "accounts", "leads", "leads", "leads"]
+    assert [succeeds(path) for path in paths] == [True, True, False, True, True, False, True]
+    assert client.emulator.control.active_faults() == []
+
+
+def test_one_fault_is_switched_off(client: Client) -> None:
+    control = client.emulator.control
+    control.add_fault("status-500", probability=1.0)
+    control.add_fault("slow", probability=0.0)
+
+    control.clear_faults("status-500")
+
+    assert [fault["name"] for fault in control.active_faults()] == ["slow"]
     assert client.get("leads").status_code == 200
 
 
@@ -154,13 +273,54 @@ def test_probability_is_repeatable() -> None:
     assert run() == first
 
 
-def test_unknown_fault_is_refused(client: Client) -> None:
-    with pytest.raises(ValueError, match="nothing"):
-        client.emulator.control.add_fault("nothing")
+def test_draws_do_not_depend_on_other_requests() -> None:
+    """Threads may ask for other tables in between: what strikes a table stays the same."""
+
+    def statuses(between: tuple[str, ...]) -> list[bool]:
+        faults = Faults(seed=3)
+        faults.add("status-503", probability=0.5)
+        hits = []
+        for number in range(40):
+            for path in between:
+                faults.strikes(Fault.STATUS_503, f"https://localhost:1/api/data/v9.2/{path}")
+            hits.append(
+                faults.strikes(Fault.STATUS_503, f"https://localhost:1/api/data/v9.2/leads({number})?$select=x")
+            )
+        return hits
+
+    assert statuses(()) == statuses(("accounts", "contacts")) == statuses(("accounts",))
+    assert 10 < sum(statuses(())) < 30
+
+
+def test_share_of_struck_requests_is_the_probability() -> None:
+    faults = Faults(seed=1)
+    faults.add("slow", probability=0.05)
+
+    hits = sum(faults.strikes(Fault.SLOW, f"/api/data/v9.2/leads{number % 7}") for number in range(20_000))
+
+    assert 850 < hits < 1150
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("nothing", {}),
+        ("slow", {"at": [0]}),
+        ("slow", {"times": 0}),
+        ("slow", {"probability": 1.5}),
+        ("slow", {"at": [1], "times": 2}),
+    ],
+)
+def test_what_makes_no_sense_is_refused(client: Client, name: str, words: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"nothing|counted|between|neither"):
+        client.emulator.control.add_fault(name, **words)
+
+    assert client.emulator.control.active_faults() == []
 
 
 def test_every_fault_has_a_test() -> None:
     text = Path(__file__).read_text(encoding="utf-8")
 
     for fault in Fault:
-        assert fault.value in text or (fault.value.startswith("status-") and "status-{status}" in text), fault
+        assert f'"{fault.value}"' in text or (fault.value.startswith("status-") and "status-{status}" in text), fault
+        assert re.fullmatch(r"\S.{20,110}\.", fault.description), fault

@@ -7,13 +7,16 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
+from dynamics_emulator.connecting import connection_to, recipes
 from dynamics_emulator.identity import CLIENT_ID, TENANT_ID
+from dynamics_emulator.launch import Progress
 
 LAST_LINE = "These credentials"
 
@@ -63,6 +66,78 @@ def test_serves_says_where_and_stops_on_sigterm(tmp_path: Path, monkeypatch: pyt
     assert (process.returncode, errors) == (0, ""), output
     with _serving(tmp_path, "--rows", "100") as (_, about):
         assert _get(about, "leads/$count").text == first
+
+
+def _run(*words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "dynamics_emulator", *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_recipes_work_as_they_are_printed(tmp_path: Path) -> None:
+    with _serving(tmp_path, "--rows", "60", "--control-port", "0") as (_, about):
+        url, key_folder = about["url"], str(Path(about["ca_file"]).parent)
+        found = {recipe.title: recipe.code for recipe in recipes(connection_to(url, key_folder, about["control_url"]))}
+        curl = subprocess.run(["bash", "-c", found["curl"]], capture_output=True, text=True, timeout=30, check=True)
+        sdk = subprocess.run([sys.executable, "-c", found["Python SDK"]], capture_output=True, text=True, check=False)
+        controlled = subprocess.run(
+            ["bash", "-c", found["Switchboard"].replace("python -m", f"{sys.executable} -m")],
+            capture_output=True, text=True, timeout=60, check=True,
+        )  # fmt: skip
+
+    assert len(json.loads(curl.stdout)["value"]) == 3
+    assert "3 records" in sdk.stdout, sdk.stderr
+    assert '"name": "status-429"' in controlled.stdout
+
+
+def test_prints_how_to_connect_and_how_far_it_is(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "dynamics_emulator", "serve", "--folder", str(tmp_path), "--port", "0"]
+    process = subprocess.Popen([*command, "--rows", "500"], stdout=subprocess.PIPE, text=True)
+    lines = []
+    try:
+        assert process.stdout
+        for line in process.stdout:
+            lines.append(line)
+            if line.startswith(LAST_LINE):
+                break
+    finally:
+        process.kill()
+        process.communicate()
+    text = "".join(lines)
+    about = json.loads((tmp_path / "connection.json").read_text(encoding="utf-8"))
+
+    assert "of 500 rows" in text
+    for name in ("url", "tenant_id", "client_id", "client_secret", "ca_file"):
+        assert about[name] in text
+    for title in ("Browser", "curl", "Python SDK", "Airflow", "Switchboard"):
+        assert f"\n{title}: " in text
+    assert "--conn-type dynamics" in text
+
+
+def test_progress_on_a_terminal_stays_in_its_line() -> None:
+    class Terminal(StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    stream = Terminal()
+    progress = Progress(stream)
+    progress.report(10, 2000)
+    progress.report(1500, 2000)
+    progress.end()
+
+    assert "\n" not in stream.getvalue()
+    assert "1,500 of 2,000 rows" in stream.getvalue()
+    assert stream.getvalue().endswith("\r\033[K")
+
+
+def test_profile_is_chosen_once(tmp_path: Path) -> None:
+    with _serving(tmp_path, "--rows", "60", "--profile", "customised") as (_, about):
+        lengths = _get(about, "EntityDefinitions(LogicalName='lead')/Attributes(LogicalName='firstname')").json()
+    other = _run("serve", "--folder", str(tmp_path), "--port", "0", "--profile", "standard")
+
+    assert lengths["MaxLength"] != 50
+    assert other.returncode == 2
+    assert "customised" in other.stdout
+    assert "Traceback" not in other.stderr
 
 
 def test_port_that_is_taken(tmp_path: Path) -> None:

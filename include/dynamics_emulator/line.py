@@ -1,0 +1,147 @@
+"""The line between callers and the Web API: its latency, its bandwidth, its faults, and the journal of requests."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from dynamics_emulator.control.faults import Fault
+from dynamics_emulator.control.journal import RequestEntry, plain_path
+from dynamics_emulator.organisation import Organisation
+
+_API = "/api/data/"
+_SLICES_PER_SECOND = 20
+_PROMISED_TOO_MUCH = 64
+
+
+class Line:
+    """Carries requests to an application; those of the Web API as slowly and as badly as the switchboard says."""
+
+    def __init__(self, application: ASGIApp, organisation: Organisation) -> None:
+        self._application = application
+        self._organisation = organisation
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, and write it down."""
+        if scope["type"] != "http" or scope["path"] == "/":
+            await self._application(scope, receive, send)
+            return
+        meter = Meter(send)
+        started = time.perf_counter()
+        try:
+            if _API in scope["path"]:
+                await self._carry(scope, receive, meter)
+            else:
+                await self._application(scope, receive, meter)
+        finally:
+            self._write_down(scope, meter, time.perf_counter() - started)
+
+    async def _carry(self, scope: Scope, receive: Receive, send: "Meter") -> None:
+        settings, faults = self._organisation.settings, self._organisation.faults
+        address = f"{scope['path']}?{scope['query_string'].decode('latin-1')}"
+        if settings.latency_milliseconds:
+            await asyncio.sleep(settings.latency_milliseconds / 1000)
+        if faults.strikes(Fault.SLOW, address):
+            await asyncio.sleep(settings.slow_milliseconds / 1000)
+        paced = Pace(send, settings.bandwidth_bytes_per_second) if settings.bandwidth_bytes_per_second else send
+        if faults.strikes(Fault.DROP_BEFORE, address):
+            send.abort()
+        elif faults.strikes(Fault.DROP_AFTER, address):
+            await self._application(scope, receive, _swallow)
+            send.abort()
+        elif faults.strikes(Fault.DROP_DURING, address):
+            await self._application(scope, receive, Half(paced))
+            send.abort()
+        elif faults.strikes(Fault.WRONG_LENGTH, address):
+            await self._application(scope, receive, Overstated(paced))
+            send.abort()
+        else:
+            await self._application(scope, receive, paced)
+
+    def _write_down(self, scope: Scope, meter: "Meter", seconds: float) -> None:
+        path = plain_path(scope["path"], scope["query_string"].decode("latin-1"))
+        now = self._organisation.clock.now()
+        entry = RequestEntry(now, scope["method"], path, meter.status, seconds * 1000, meter.bytes_sent)
+        self._organisation.journal.add(entry)
+
+
+async def _swallow(_message: Message) -> None:
+    """Take an answer and send nothing."""
+
+
+class Meter:
+    """Sends an answer, and knows its status and how many bytes of its body have gone."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.status: int | None = None
+        self.bytes_sent = 0
+
+    async def __call__(self, message: Message) -> None:
+        """Send a part of the answer."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+        self.bytes_sent += len(message.get("body", b""))
+        await self._send(message)
+
+    def abort(self) -> None:
+        """Break the connection."""
+        # ASGI has no message for it, so this reaches through uvicorn's send() to the transport.
+        cycle = getattr(self._send, "__self__")  # noqa: B009 - a plain attribute would not type-check on a callable
+        cycle.transport.abort()
+
+
+class Half:
+    """Sends the head of an answer and half of its body."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+
+    async def __call__(self, message: Message) -> None:
+        """Send a part of the answer."""
+        body = message.get("body", b"")
+        if message["type"] == "http.response.body":
+            message = {**message, "body": body[: len(body) // 2], "more_body": True}
+        await self._send(message)
+
+
+class Overstated:
+    """Sends a whole answer whose Content-Length promises more."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+
+    async def __call__(self, message: Message) -> None:
+        """Send a part of the answer."""
+        if message["type"] == "http.response.start":
+            headers = [(name, _overstated(name, value)) for name, value in message["headers"]]
+            message = {**message, "headers": headers}
+        else:
+            message = {**message, "more_body": True}
+        await self._send(message)
+
+
+def _overstated(name: bytes, value: bytes) -> bytes:
+    return str(int(value) + _PROMISED_TOO_MUCH).encode() if name.lower() == b"content-length" else value
+
+
+class Pace:
+    """Sends the body of an answer in slices, so that no more than so many bytes go in a second."""
+
+    def __init__(
+        self, send: Send, bytes_per_second: int, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    ) -> None:
+        self._send = send
+        self._rate = bytes_per_second
+        self._sleep = sleep
+
+    async def __call__(self, message: Message) -> None:
+        """Send a part of the answer."""
+        body = message.get("body", b"")
+        size = max(1, self._rate // _SLICES_PER_SECOND)
+        slices = [body[start : start + size] for start in range(0, len(body), size)] or [body]
+        for part in slices[:-1]:
+            await self._send({**message, "body": part, "more_body": True})
+            await self._sleep(size / self._rate)
+        await self._send({**message, "body": slices[-1]} if body else message)

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from dynamics_demo.console import say
 from dynamics_demo.installation import Installation, Marketing, read_ports
 from dynamics_demo.problems import DemoError
-from dynamics_demo.services import Services
+from dynamics_demo.services import Sample, Services
 from dynamics_demo.story import run_demo, run_up
+from dynamics_demo.trouble import Trouble
 
 #: Rows of the sample organisation, over all tables.
 _ROWS = 12_000
@@ -24,9 +25,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         match chosen.command:
             case "up":
-                run_up(installation, Marketing(chosen.marketing), chosen.rows)
+                run_up(installation, Marketing(chosen.marketing), Sample(chosen.rows, chosen.profile))
             case "demo":
-                run_demo(installation, Marketing(chosen.marketing), chosen.rows)
+                trouble = Trouble(tuple(chosen.fault), chosen.probability)
+                sample = Sample(chosen.rows, chosen.profile, is_controlled=bool(trouble.faults))
+                run_demo(installation, Marketing(chosen.marketing), sample, trouble)
             case _:
                 _stop(installation)
     except DemoError as problem:
@@ -50,6 +53,11 @@ def _parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text)
         command.add_argument("--marketing", choices=[kind.value for kind in Marketing], default=Marketing.SQLITE.value)
         command.add_argument("--rows", type=int, default=_ROWS, help="rows of the sample organisation, if it is new")
+        command.add_argument("--profile", help="profile of the sample organisation, if it is new: standard, customised")
+    text = "let the local Dynamics fail in this way while rows are copied; may be repeated"
+    commands.choices["demo"].add_argument("--fault", action="append", default=[], metavar="NAME", help=text)
+    text = "share of the requests that each fault hits"
+    commands.choices["demo"].add_argument("--probability", type=float, default=0.05, help=text)
     commands.add_parser("stop", help="end what was started")
     return parser
 

@@ -33,6 +33,15 @@ NAMES = ("airflow", "emulator", "postgres")
 
 
 @dataclass(frozen=True, slots=True)
+class Sample:
+    """What the local Dynamics is to hold, and whether it has a control API."""
+
+    rows: int
+    profile: str | None = None
+    is_controlled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Services:
     """The servers of one installation, at the ports chosen for them."""
 
@@ -55,8 +64,8 @@ class Services:
             ensure_database(socket_folder, database)
         return socket_folder
 
-    def start_emulator(self, rows: int) -> None:
-        """Start the local Dynamics if it does not run; it fills an empty folder with about so many rows."""
+    def start_emulator(self, sample: Sample) -> None:
+        """Start the local Dynamics if it does not run; it fills an empty folder with the sample."""
         if self._runs("emulator"):
             return
         (self.installation.emulator / "connection.json").unlink(missing_ok=True)
@@ -68,7 +77,9 @@ class Services:
             "--folder",
             str(self.installation.emulator),
         ]
-        command += ["--port", str(self.ports["emulator"]), "--rows", str(rows)]
+        command += ["--port", str(self.ports["emulator"]), "--rows", str(sample.rows)]
+        command += ["--profile", sample.profile] if sample.profile else []
+        command += ["--control-port", "0"] if sample.is_controlled else []
         self._start("emulator", command, airflow_environment(self.installation, self.ports, ""))
 
     def start_airflow(self, socket_folder: Path) -> None:

@@ -11,7 +11,7 @@ from dynamics_demo.entities import read_entities
 from dynamics_demo.installation import PREFERRED_PORTS, Installation, Marketing, choose_ports, read_ports
 from dynamics_demo.marketing import MarketingDatabase, open_marketing
 from dynamics_demo.problems import DemoError
-from dynamics_demo.services import Services
+from dynamics_demo.services import Sample, Services
 from dynamics_demo.settings_file import (
     LocalValues,
     import_settings,
@@ -32,13 +32,13 @@ class Started:
     marketing: MarketingDatabase
 
 
-def start_installation(installation: Installation, kind: Marketing, rows: int) -> Started:
+def start_installation(installation: Installation, kind: Marketing, sample: Sample) -> Started:
     """Start what does not run yet, import the settings, and wait until the DAGs are there.
 
     Raises DemoError if a server ends, if one is not ready in time, or if a DAG file cannot be read.
     """
     installation.prepare()
-    services, socket_folder = _start_servers(installation, rows)
+    services, socket_folder = _start_servers(installation, sample)
     dynamics, airflow = _wait_for_servers(services)
     marketing = open_marketing(installation, kind, socket_folder)
     local = LocalValues(dynamics, marketing.connection(), installation.staging.as_uri())
@@ -48,7 +48,7 @@ def start_installation(installation: Installation, kind: Marketing, rows: int) -
     return Started(airflow, dynamics, marketing)
 
 
-def _start_servers(installation: Installation, rows: int) -> tuple[Services, Path]:
+def _start_servers(installation: Installation, sample: Sample) -> tuple[Services, Path]:
     """Start all servers at once; each has much to do before it answers."""
     before = Services(installation, read_ports(installation)).running()
     services = Services(installation, choose_ports(installation, before))
@@ -57,7 +57,7 @@ def _start_servers(installation: Installation, rows: int) -> tuple[Services, Pat
     for name, title in _TITLES.items():
         if services.ports[name] != PREFERRED_PORTS[name]:
             say(f"  Port {PREFERRED_PORTS[name]} was not free, so {title} uses {services.ports[name]}.")
-    services.start_emulator(rows)
+    services.start_emulator(sample)
     socket_folder = services.start_postgres()
     services.start_airflow(socket_folder)
     return services, socket_folder

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from dynamics_demo.airflow_api import AirflowApi
+from dynamics_demo.airflow_api import Run
 from dynamics_demo.changes import Moved, make_changes
 from dynamics_demo.comparison import Comparison, compare_entity
 from dynamics_demo.console import Progress, say, table
@@ -14,7 +14,9 @@ from dynamics_demo.installation import USERNAME, Installation, Marketing, read_p
 from dynamics_demo.marketing import MarketingDatabase
 from dynamics_demo.problems import DifferenceError
 from dynamics_demo.rounds import Round
+from dynamics_demo.services import Sample
 from dynamics_demo.start import Started, start_installation
+from dynamics_demo.trouble import Trouble
 
 _SHOWN_DIFFERENCES = 20
 
@@ -23,25 +25,38 @@ _SHOWN_DIFFERENCES = 20
 class Stage:
     """What the steps of the story work with."""
 
-    airflow: AirflowApi
+    started: Started
     dynamics: DynamicsApi
-    marketing: MarketingDatabase
     entities: Sequence[Entity]
+    trouble: Trouble
+
+    @property
+    def marketing(self) -> MarketingDatabase:
+        """The marketing database."""
+        return self.started.marketing
+
+    def run_round(self) -> Mapping[str, Run]:
+        """Run each entity's DAG once, under the trouble that was asked for."""
+        with self.trouble.troubling(self.started.dynamics):
+            return Round(self.started.airflow, self.entities, "Runs").run()
 
 
-def run_up(installation: Installation, kind: Marketing, rows: int) -> None:
+def run_up(installation: Installation, kind: Marketing, sample: Sample) -> None:
     """Start everything and say where it is."""
-    started = start_installation(installation, kind, rows)
+    started = start_installation(installation, kind, sample)
     _say_where(installation, started)
 
 
-def run_demo(installation: Installation, kind: Marketing, rows: int) -> None:
-    """Tell the whole story; DifferenceError if both sides are not equal at its end, DemoError if a step fails."""
+def run_demo(installation: Installation, kind: Marketing, sample: Sample, trouble: Trouble) -> None:
+    """Tell the whole story, with trouble while rows are copied.
+
+    Raises DifferenceError if both sides are not equal at its end, DemoError if a step fails.
+    """
     begun = datetime.now(UTC)
     say("1. Start")
-    started = start_installation(installation, kind, rows)
+    started = start_installation(installation, kind, sample)
     entities = read_entities(installation.catalogue)
-    stage = Stage(started.airflow, DynamicsApi(started.dynamics), started.marketing, entities)
+    stage = Stage(started, DynamicsApi(started.dynamics), entities, trouble)
     say("\n2. Copy from Dynamics to the marketing database")
     _copy(stage)
     say("\n3. Change something in Dynamics, and copy again")
@@ -53,7 +68,7 @@ def run_demo(installation: Installation, kind: Marketing, rows: int) -> None:
 
 
 def _copy(stage: Stage) -> None:
-    runs = Round(stage.airflow, stage.entities, "Runs").run()
+    runs = stage.run_round()
     rows = []
     for entity in stage.entities:
         there = sum(1 for _ in stage.dynamics.rows(entity.name, (entity.key,)))
@@ -78,7 +93,7 @@ def _change_and_copy(stage: Stage) -> None:
     finished_before = {(run.entity, run.run_id) for run in stage.marketing.runs() if run.state != "running"}
     stamp = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")
     done = make_changes(stage.dynamics, stage.marketing.quarantined, stamp)
-    Round(stage.airflow, stage.entities, "Runs").run()
+    stage.run_round()
     arrived = _arrived(stage, finished_before)
     rows = [
         (entity.title, *_figures(done.get(entity.name, Moved())), *_figures(arrived.get(entity.name, Moved())))

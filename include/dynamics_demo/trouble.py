@@ -1,0 +1,54 @@
+"""Faults of the local Dynamics that are on while the sync copies, and off while people and the judge use it."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+
+from dynamics_demo.console import say
+from dynamics_demo.problems import DemoError
+
+_TIMEOUT = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Which faults strike, by the names of the local Dynamics, and which share of the requests they hit."""
+
+    faults: tuple[str, ...] = ()
+    probability: float = 0.05
+
+    @contextmanager
+    def troubling(self, dynamics: Mapping[str, str]) -> Iterator[None]:
+        """Keep the faults on until the block ends; `dynamics` is the connection.json.
+
+        Raises DemoError if the local Dynamics has no control API or does not know a fault.
+        """
+        if not self.faults:
+            yield
+            return
+        address = dynamics.get("control_url")
+        if not address:
+            message = "The local Dynamics runs without a control API, so it can have no faults. Run `make stop` first."
+            raise DemoError(message)
+        for fault in self.faults:
+            _call("POST", f"{address}/faults", {"name": fault, "probability": self.probability})
+        try:
+            yield
+            for fault in _call("GET", f"{address}/faults")["faults"]:
+                say(f"  {fault['name']} struck {fault['hits']:,} of {fault['met']:,} requests that it could strike.")
+        finally:
+            _call("DELETE", f"{address}/faults")
+
+
+def _call(method: str, address: str, body: Mapping[str, object] | None = None) -> dict[str, Any]:
+    with requests.Session() as session:
+        session.trust_env = False
+        answer = session.request(method, address, json=body, timeout=_TIMEOUT)
+    if not answer.ok:
+        message = f"The control API of the local Dynamics answered {answer.status_code}: {answer.text[:300]}"
+        raise DemoError(message)
+    found: dict[str, Any] = answer.json()
+    return found

@@ -11,6 +11,8 @@ from dynamics_demo.console import say
 from dynamics_demo.problems import DemoError
 
 _TIMEOUT = 10
+#: Rows on a page while faults strike; more than the sync ever names in one address.
+_PAGE_SIZE = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,8 @@ class Trouble:
         if not address:
             message = "The local Dynamics runs without a control API, so it can have no faults. Run `make stop` first."
             raise DemoError(message)
+        # With pages of the usual size a sample has no second page, and faults of links would never strike.
+        _call("POST", f"{address}/settings", {"page_size": _PAGE_SIZE})
         for fault in self.faults:
             _call("POST", f"{address}/faults", {"name": fault, "probability": self.probability})
         try:

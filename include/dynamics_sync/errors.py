@@ -178,18 +178,18 @@ class UnknownHost(StopRun):
     next_step = "Check the host of the connection, and its CA file if it has one"
 
 
-class ForeignLink(StopRun):
+class ForeignLink(TryAgain):
     """A next page or delta link leads to another host; the token was not sent there."""
 
     code = "DS-306"
-    next_step = "Check what stands between Airflow and Dynamics; it changes links"
+    next_step = "The task is tried again by Airflow; if it repeats, look for what changes links in between"
 
 
-class PagingLoop(StopRun):
+class PagingLoop(TryAgain):
     """A page's link does not advance, so that reading on would never end."""
 
     code = "DS-307"
-    next_step = "Run again; if it repeats, report the table to Microsoft support"
+    next_step = "The task is tried again by Airflow; if it repeats, report the table to Microsoft support"
 
 
 class UnexpectedAnswer(StopRun):
@@ -197,6 +197,13 @@ class UnexpectedAnswer(StopRun):
 
     code = "DS-308"
     next_step = "Report the request id to the project"
+
+
+class StaleAnswer(TryAgain):
+    """A row came in an older version than the one that Dynamics had named before."""
+
+    code = "DS-309"
+    next_step = "The task is tried again by Airflow; if it repeats, report the request id to Microsoft support"
 
 
 # --- 4xx: what Dynamics refuses ---------------------------------------------------------------------

@@ -56,6 +56,21 @@ def test_token_is_refused_once(client: Client) -> None:
     assert [client.get("leads").status_code for _ in range(2)] == [401, 200]
 
 
+def test_chance_spares_a_token_at_its_first_use(client: Client) -> None:
+    """A client that renews its token after a 401 must get on, or the fault would be a refusal for good."""
+    emulator = client.emulator
+    emulator.control.add_fault("token-expired-401", probability=0.9)
+
+    firsts, seconds = [], []
+    for _ in range(8):
+        with connect(emulator).session as session:
+            firsts.append(session.get(f"{emulator.api}/WhoAmI", timeout=10).status_code)
+            seconds.append(session.get(f"{emulator.api}/WhoAmI", timeout=10).status_code)
+
+    assert set(firsts) == {200}
+    assert 401 in seconds
+
+
 def test_truncated_json_and_html(filled: Client) -> None:
     filled.emulator.control.add_fault("truncated-json")
     filled.emulator.control.add_fault("html-200")

@@ -25,7 +25,7 @@ LASTING = {
     "status-504": errors.ServiceUnavailable,
     "token-expired-401": errors.TokenRefused,
     # A tracked read that ends without its link: nothing of it may be believed.
-    "empty-answer": errors.UnexpectedAnswer,
+    "empty-answer": errors.IncompleteAnswer,
 }
 
 #: Faults that pass, and that the client rides out by itself.

@@ -50,7 +50,9 @@ class Gateway:
 
     def _caller(self, request: ApiRequest) -> Caller:
         organisation = self._organisation
-        if organisation.faults.strikes(Fault.TOKEN_EXPIRED_401, request.url):
+        faults = organisation.faults
+        is_new = faults.is_first_use(request.headers.get("authorization", ""))
+        if faults.strikes(Fault.TOKEN_EXPIRED_401, request.url, spared=is_new):
             raise unauthorized()
         content = self._desk.check(request.headers.get("authorization"), organisation.clock.now())
         if content.audience != request.base.partition("/api/")[0]:

@@ -47,7 +47,10 @@ class Fault(StrEnum):
     STATUS_502 = "status-502", "502; nothing is written."
     STATUS_503 = "status-503", "503; nothing is written."
     STATUS_504 = "status-504", "504; nothing is written."
-    TOKEN_EXPIRED_401 = "token-expired-401", "401, as if the token had just expired; nothing is written."
+    TOKEN_EXPIRED_401 = (
+        "token-expired-401",
+        "401, as if the token had expired; with a probability never at its first use; nothing is written.",
+    )
     SLOW = "slow", "The answer comes late, by the setting slow_milliseconds."
 
 
@@ -74,11 +77,13 @@ class ActiveFault:
         """Whether it cannot strike any more."""
         return self.times == 0 or (bool(self.at) and self.met >= max(self.at))
 
-    def meets(self, seed: int, url: str) -> bool:
-        """Count a request that could be struck, and say whether it is."""
+    def meets(self, seed: int, url: str, *, spared: bool) -> bool:
+        """Count a request that could be struck, and say whether it is; chance does not hit one that is spared."""
         path = _KEYS.sub("()", url.partition("?")[0].partition("/api/data/")[2])
         self.met += 1
         self._met_by_path[path] += 1
+        if spared and self.probability < 1:
+            return False
         if not self._draws(f"{seed} {self.fault} {path} {self._met_by_path[path]}"):
             return False
         self.hits += 1
@@ -156,14 +161,23 @@ class Faults:
         """Whether this one can still strike."""
         return any(active.fault is fault for active in self._active)
 
-    def strikes(self, fault: Fault, url: str) -> bool:
-        """Whether this fault hits this request; a hit is used up."""
+    def is_first_use(self, token: str) -> bool:
+        """Whether a token comes for the first time while faults are on: it cannot have expired since it was given."""
+        if not self._active:
+            return False
+        key = f"token {blake2b(token.encode(), digest_size=16).hexdigest()}"
+        known = self.memory.find(key) is not None
+        self.memory.keep(key, "")
+        return not known
+
+    def strikes(self, fault: Fault, url: str, *, spared: bool = False) -> bool:
+        """Whether this fault hits this request; a hit is used up. Chance does not hit one that is ``spared``."""
         if not self._active:  # The usual case, which must cost nothing.
             return False
         with self._lock:
             for active in self._active:
                 if active.fault is fault and active.match in url:
-                    struck = active.meets(self._seed, url)
+                    struck = active.meets(self._seed, url, spared=spared)
                     self._active = [item for item in self._active if not item.is_spent]
                     if struck:
                         return True

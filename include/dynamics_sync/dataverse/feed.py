@@ -15,7 +15,7 @@ from dynamics_sync.dataverse.metadata import TableMetadata
 from dynamics_sync.dataverse.paging import Page, read_pages
 from dynamics_sync.dataverse.query import select_path
 from dynamics_sync.dataverse.wire import Request, decode
-from dynamics_sync.errors import ChangeTrackingOff, UnexpectedAnswer
+from dynamics_sync.errors import ChangeTrackingOff, IncompleteAnswer
 
 VERSION = "versionnumber"
 LONGEST_PAGE = 5_000
@@ -65,7 +65,7 @@ class FeedReader:
     def _final_link(self, page: Page) -> str | None:
         if self._tracked and page.delta_link is None:
             what = f"The tracked read {self._first.label} ended without a delta link"
-            raise UnexpectedAnswer(what, not_done="The changes after it could not be found, so nothing was kept")
+            raise IncompleteAnswer(what, not_done="The changes after it could not be found, so nothing was kept")
         return page.delta_link if self._tracked else None
 
     def _decode(self, page: Page) -> FeedPage:

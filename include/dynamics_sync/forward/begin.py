@@ -234,7 +234,8 @@ class Begin:
     def _fetch(self, keys: pa.Table, *, of_whole_table: bool = False) -> list[Slice]:
         """Slices for those keys that are missing here or older; the whole table where that is most of it."""
         wanted = keys_to_fetch(self.database, self.entity, keys)
-        if of_whole_table and len(wanted) > self.settings.rows_per_slice and 2 * len(wanted) > keys.num_rows:
+        most = 2 * wanted.num_rows > keys.num_rows
+        if of_whole_table and wanted.num_rows > self.settings.rows_per_slice and most:
             return self._table_slices()
         return self._slices_of_ids(wanted)
 
@@ -260,11 +261,13 @@ class Begin:
         named = self.request.mode is Mode.IDS
         ids = list(self.request.ids) if named else open_record_keys(self.database, self.entity)
         self.log(f"Reading {len(ids):,} named records.")
-        return self._slices_of_ids(pa.array(ids, pa.string()))
+        versions = pa.nulls(len(ids), pa.int64())
+        return self._slices_of_ids(pa.table({"id": pa.array(ids, pa.string()), "version": versions}))
 
-    def _slices_of_ids(self, ids: pa.Array) -> list[Slice]:
-        self.folder.write_table(IDS_FILE, pa.table({"id": ids}))
-        return chunks_of_ids(len(ids), self.settings.ids_per_slice)
+    def _slices_of_ids(self, wanted: pa.Table) -> list[Slice]:
+        """`wanted` (id, version) says which rows to fetch, and how new they must be; null where nobody knows."""
+        self.folder.write_table(IDS_FILE, wanted)
+        return chunks_of_ids(wanted.num_rows, self.settings.ids_per_slice)
 
     def _manifest(
         self,

@@ -1,6 +1,6 @@
 """extract: read one slice page by page into staging. A task that was killed goes on at the page where it stopped."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,9 +8,10 @@ import pyarrow as pa
 
 from dynamics_sync.dataverse.batch import MOST_PARTS
 from dynamics_sync.dataverse.client import DataverseClient, Request
+from dynamics_sync.dataverse.feed import VERSION
 from dynamics_sync.dataverse.paging import read_pages, split_page
 from dynamics_sync.dataverse.query import ids_chunks, ids_per_url, in_filter, select_path
-from dynamics_sync.errors import IncompleteAnswer, RecordNotFound, SyncError, UnexpectedAnswer
+from dynamics_sync.errors import IncompleteAnswer, RecordNotFound, StaleAnswer, SyncError, UnexpectedAnswer
 from dynamics_sync.forward.cursor import Cursor
 from dynamics_sync.forward.decode import DecodedPage, decode_page
 from dynamics_sync.forward.fields import ReadPlan
@@ -96,13 +97,16 @@ def _read_ids(
 ) -> Iterator[tuple[DecodedPage, Any]]:
     """Fetch by id: one $batch brings a page's worth of rows. Ids that are gone from Dynamics bring none."""
     plan = manifest.plan
-    ids = folder.read_table(IDS_FILE)["id"].slice(piece.first, piece.last - piece.first).to_pylist()
+    wanted = folder.read_table(IDS_FILE).slice(piece.first, piece.last - piece.first)
+    ids, named = wanted["id"].to_pylist(), wanted["version"].to_pylist()
     per_url = ids_per_url(plan.set_name, plan.select, plan.key)
     start = progress.position or 0
     while start < len(ids):
         part = ids[start : start + _IDS_PER_BATCH]
+        versions = dict(zip(part, named[start : start + _IDS_PER_BATCH], strict=True))
         start += len(part)
         page = _fetch(client, plan, part, per_url)
+        _check_versions(plan, versions, page)
         _check_missing(client, plan, part, page)
         yield page, start if start < len(ids) else None
 
@@ -122,6 +126,15 @@ def _fetch(client: DataverseClient, plan: ReadPlan, ids: list[str], per_url: int
     )
     _check_page(merged.rows, sum(page.rows for page in pages), plan)
     return merged
+
+
+def _check_versions(plan: ReadPlan, named: Mapping[str, int | None], page: DecodedPage) -> None:
+    """Refuse rows that are older than the feed named them: the watermark moves on, and would not name them again."""
+    rows = zip(page.table[plan.key].to_pylist(), page.table[VERSION].to_pylist(), strict=True)
+    stale = sum(1 for key, version in rows if key and version and version < (named.get(key.lower()) or 0))
+    if stale:
+        message = f"{stale} of {len(named)} rows of {plan.set_name} came in an older version than Dynamics had named"
+        raise StaleAnswer(message, not_done="The rows were not staged")
 
 
 def _check_missing(client: DataverseClient, plan: ReadPlan, ids: list[str], page: DecodedPage) -> None:

@@ -13,8 +13,8 @@ from dynamics_sync.store.schema import DELETED_AT, VERSION, entity_table
 _KEYS = pa.schema([("id", pa.string()), ("version", pa.int64())])
 
 
-def keys_to_fetch(db: MarketingDatabase, entity: Entity, keys: pa.Table) -> pa.StringArray:
-    """Return the ids among `keys` (id string, version int64) that are not held, held older, or held as deleted.
+def keys_to_fetch(db: MarketingDatabase, entity: Entity, keys: pa.Table) -> pa.Table:
+    """Return the rows of `keys` (id string, version int64) that are not held, held older, or held as deleted.
 
     An id without a version is taken for newer than what is held. Ids come back once each, in no order.
     """
@@ -26,8 +26,9 @@ def keys_to_fetch(db: MarketingDatabase, entity: Entity, keys: pa.Table) -> pa.S
             held.c[VERSION] >= named.c.version,
             held.c[DELETED_AT].is_(None),
         )
-        ids = connection.execute(sa.select(named.c.id).where(~up_to_date)).scalars()
-        return pa.array(ids, pa.string())
+        rows = connection.execute(sa.select(named.c.id, named.c.version).where(~up_to_date)).all()
+        ids, versions = zip(*rows, strict=True) if rows else ((), ())
+        return pa.Table.from_arrays([pa.array(ids, pa.string()), pa.array(versions, pa.int64())], schema=_KEYS)
 
 
 def ingest_keys(connection: sa.Connection, keys: pa.Table) -> sa.Table:

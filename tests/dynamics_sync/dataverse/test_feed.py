@@ -73,7 +73,7 @@ def test_a_feed_is_read_on_from_a_link(rig, reply) -> None:
 
 
 def test_a_tracked_read_without_a_link_at_its_end_is_no_feed(rig, reply) -> None:
-    with pytest.raises(errors.UnexpectedAnswer, match="delta link"):
+    with pytest.raises(errors.IncompleteAnswer, match="delta link"):
         list(read_tracked(rig([reply(body={"value": [row("aa", 1)]})]).client, LEAD).pages())
 
 

@@ -16,7 +16,7 @@ import requests
 from requests.structures import CaseInsensitiveDict
 
 from dynamics_sync.dataverse.client import DataverseClient
-from dynamics_sync.errors import IncompleteAnswer, UnexpectedAnswer
+from dynamics_sync.errors import IncompleteAnswer, StaleAnswer, UnexpectedAnswer
 from dynamics_sync.forward.extract import extract_slice, page_names
 from dynamics_sync.forward.fields import ReadPlan
 from dynamics_sync.forward.manifest import IDS_FILE, Manifest
@@ -158,8 +158,10 @@ def folders(tmp_path: Path) -> Iterator[StagingFolder]:
 WINDOW = Slice(1, SliceKind.WINDOW, "all", "createdon lt 2027-01-01T00:00:00Z", expected=ROWS)
 
 
-def ids_slice(folder: StagingFolder, numbers: list[int], first: int, last: int) -> Slice:
-    folder.write_table(IDS_FILE, pa.table({"id": [guid(number) for number in numbers]}))
+def ids_slice(folder: StagingFolder, numbers: list[int], first: int, last: int, *, newer: int = 0) -> Slice:
+    """Rows named by their ids; `newer` is by how much the feed was ahead of what Dynamics gives."""
+    versions = pa.array([number + newer for number in numbers], pa.int64())
+    folder.write_table(IDS_FILE, pa.table({"id": [guid(number) for number in numbers], "version": versions}))
     return Slice(1, SliceKind.IDS, "ids", first=first, last=last)
 
 
@@ -280,6 +282,13 @@ def test_named_ids_are_fetched_in_one_batch(
     assert request.url == f"{API}/$batch"
     assert f"Prefer: {plan.prefer[0]}" in body
     assert [number for number in range(100) if guid(number) in body] == [1, 2, 7, 99]
+
+
+def test_rows_older_than_the_feed_named_them_are_refused(make_manifest: Any, folders: Iterator[StagingFolder]) -> None:
+    folder = next(folders)
+    piece = ids_slice(folder, [1, 2, 3], 0, 3, newer=1)
+    with pytest.raises(StaleAnswer, match="3 of 3 rows"):
+        extract_slice(make_manifest(piece), 1, folder, Dynamics().client, Cursor(), log=lambda _: None)
 
 
 def test_rows_that_dynamics_has_but_leaves_out_are_not_taken_for_gone(

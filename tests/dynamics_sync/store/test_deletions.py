@@ -141,7 +141,7 @@ def test_no_keys_are_right_for_a_table_without_living_rows(sandbox, words):
 def test_keys_in_capitals_are_the_same_keys(ten, words):
     ten.load(ten.begin(), [words.row(0xABC, 1)])
     keys = pa.table({"id": [words.guid(0xABC).upper()], "version": [1]})
-    assert keys_to_fetch(ten.db, ten.entity, keys).to_pylist() == []
+    assert keys_to_fetch(ten.db, ten.entity, keys).num_rows == 0
     run = ten.begin(minutes=5)
     assert mark_absent(ten.db, ten.entity, run, keys, LAX, seen_at=words.at(5)) == 10
     assert 0xABC not in deleted_numbers(ten)
@@ -149,4 +149,4 @@ def test_keys_in_capitals_are_the_same_keys(ten, words):
 
 def test_a_key_without_a_version_is_fetched(ten, words):
     keys = pa.table({"id": [words.guid(1)] * 2, "version": pa.array([1, None], pa.int64())})
-    assert keys_to_fetch(ten.db, ten.entity, keys).to_pylist() == [words.guid(1)]
+    assert keys_to_fetch(ten.db, ten.entity, keys)["id"].to_pylist() == [words.guid(1)]

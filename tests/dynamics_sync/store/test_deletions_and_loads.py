@@ -88,7 +88,8 @@ def test_a_row_that_a_run_made_beside_a_scan_comes_back_by_the_next_run(sandbox,
     assert deleted_at(sandbox, words) == words.at(4)
 
     following = sandbox.begin(minutes=5)
-    assert keys_to_fetch(sandbox.db, sandbox.entity, words.keys(1, version=7)).to_pylist() == [words.guid(1)]
+    wanted = keys_to_fetch(sandbox.db, sandbox.entity, words.keys(1, version=7))
+    assert wanted.to_pylist() == [{"id": words.guid(1), "version": 7}]
     assert sandbox.load(following, [words.row(1, 7, name="new")]) == Counts(read=1, updated=1)
     assert deleted_at(sandbox, words) is None
 

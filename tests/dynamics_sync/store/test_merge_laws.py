@@ -215,7 +215,7 @@ def test_what_has_to_be_fetched_is_what_the_table_lacks(sandbox, words, held, de
         {"id": [words.guid(key) for key, _ in named], "version": [version for _, version in named]},
         schema=pa.schema([("id", pa.string()), ("version", pa.int64())]),
     )
-    fetched = keys_to_fetch(sandbox.db, sandbox.entity, keys).to_pylist()
+    fetched = keys_to_fetch(sandbox.db, sandbox.entity, keys)["id"].to_pylist()
     assert sorted(fetched) == sorted(wanted)
 
 

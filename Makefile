@@ -39,6 +39,15 @@ $(STAMP): constraints.txt requirements.txt pyproject.toml
 demo: $(STAMP) ## Start everything, sync a sample organisation twice, and compare both sides (MARKETING=postgres for PostgreSQL)
 	@$(BIN)/python -m dynamics_demo demo --marketing $(MARKETING) $(if $(PROFILE),--profile $(PROFILE)) $(ARGS)
 
+.PHONY: demo-faults
+demo-faults: $(STAMP) ## Run the demo anew under each fault of the local Dynamics and print which ended equal; about an hour, and .local is lost
+	@mkdir -p build; failed=0; \
+	for fault in $${FAULTS:-$$($(BIN)/python -c 'from dynamics_emulator.control.faults import Fault; print(*Fault)')}; do \
+		$(MAKE) --no-print-directory stop >/dev/null; rm -rf .local; log=build/demo-$$fault.log; began=$$SECONDS; \
+		if $(BIN)/python -m dynamics_demo demo --fault $$fault >$$log 2>&1; \
+		then echo "$$fault: equal after $$((SECONDS - began)) s"; else echo "$$fault: FAILED, see $$log"; failed=1; fi; \
+	done; $(MAKE) --no-print-directory stop >/dev/null; exit $$failed
+
 .PHONY: up
 up: $(STAMP) ## Start the same installation without the demonstration
 	@$(BIN)/python -m dynamics_demo up --marketing $(MARKETING)

@@ -13,6 +13,8 @@ from dynamics_demo.problems import DemoError
 _TIMEOUT = 10
 #: Rows on a page while faults strike; more than the sync ever names in one address.
 _PAGE_SIZE = 1_000
+#: Each fault strikes this one of its requests for certain.
+_CERTAIN = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,8 @@ class Trouble:
         _call("POST", f"{address}/settings", {"page_size": _PAGE_SIZE})
         for fault in self.faults:
             _call("POST", f"{address}/faults", {"name": fault, "probability": self.probability})
+            # Some can strike a few requests only, and a small share of these may be none.
+            _call("POST", f"{address}/faults", {"name": fault, "at": [_CERTAIN]})
         try:
             yield
             for fault in _call("GET", f"{address}/faults")["faults"]:

@@ -127,7 +127,7 @@ class TokenRefused(StopRun):
 
 
 class NotAMember(StopRun):
-    """The application is no user of the organisation (0x80072560)."""
+    """The application is no user of the organisation (0x80072560), or its user is disabled (0x80040225)."""
 
     code = "DS-203"
     next_step = "Create an application user for the client id in the Power Platform admin centre"

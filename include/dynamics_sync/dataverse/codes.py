@@ -62,6 +62,7 @@ CODES: Mapping[str, KnownCode] = MappingProxyType({
     # The record's new owner lacks rights, not the application user.
     "0x80040231": KnownCode("PrincipalPrivilegeDenied", RecordRefused),
     "0x80072560": KnownCode("UserNotMemberOfOrg", NotAMember),
+    "0x80040225": KnownCode("SystemUserDisabled", NotAMember),
     "0x80048516": KnownCode("InvalidAuth", TokenRefused),
     "0x80072322": KnownCode("ThrottlingBurstRequestLimitExceededError", Throttled),
     "0x80072321": KnownCode("ThrottlingTimeExceededError", Throttled),

@@ -21,7 +21,8 @@ from dynamics_emulator.signin.forms import read_form
 from dynamics_emulator.signin.refusals import SignInError
 
 _VERSIONS = "/api/data/{version:str}"
-_METHODS = ["GET", "POST", "PATCH", "PUT", "DELETE"]
+_METHODS = ["GET", "POST", "PATCH", "PUT", "DELETE", "HEAD", "OPTIONS", "TRACE"]
+"""The API refuses the last ones itself, in its own envelope."""
 _SERVED = ("v9.0", "v9.1", "v9.2")
 _GZIP_FROM = 1024
 
@@ -33,7 +34,7 @@ def build_application(organisation: Organisation, entra: Entra, page: FrontPage)
     async def serve_api(request: Request) -> Response:
         if request.path_params["version"] not in _SERVED:
             return JSONResponse({"error": {"code": "0x8006088a", "message": "Unknown version of the API."}}, 404)
-        body = await request.body()
+        body = await _body(request, organisation.settings.body_limit_bytes)
         return await run_in_threadpool(_answered, organisation, gateway, _api_request(request, body))
 
     async def serve_discovery(request: Request) -> Response:
@@ -62,6 +63,16 @@ def build_application(organisation: Organisation, entra: Entra, page: FrontPage)
         Route("/{tenant:str}/oauth2/v2.0/token", serve_token, methods=["POST"]),
     ]
     return Line(Starlette(routes=routes), organisation)
+
+
+async def _body(request: Request, limit: int) -> bytes:
+    """The body; of one beyond the limit no more than shows that it is."""
+    found = bytearray()
+    async for chunk in request.stream():
+        found += chunk
+        if len(found) > limit:
+            break
+    return bytes(found[: limit + 1])
 
 
 def _host(request: Request) -> str:

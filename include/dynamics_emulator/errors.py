@@ -22,6 +22,11 @@ def bad_query(message: str) -> DataverseError:
     return DataverseError(400, "0x80060888", message)
 
 
+def unexpected() -> DataverseError:
+    """A fault of the service itself (500, 0x80040216)."""
+    return DataverseError(500, "0x80040216", "An unexpected error occurred.")
+
+
 def unknown_property(name: str, table: str) -> DataverseError:
     """A column that the table does not have, or that is not published."""
     return bad_query(f"Could not find a property named '{name}' on type 'Microsoft.Dynamics.CRM.{table}'.")
@@ -113,6 +118,12 @@ def number_out_of_range(column: str, table: str, value: object) -> DataverseErro
         "valid range."
     )
     return DataverseError(400, "0x80040203", text)
+
+
+def date_out_of_range(column: str, table: str) -> DataverseError:
+    """A date before 1753, or one that must not lie ahead and does (400, 0x80040239)."""
+    text = f"The value of '{column}' on record of type '{table}' is outside the supported range of dates."
+    return DataverseError(400, "0x80040239", text)
 
 
 def bad_state_pair(table: str, state: object, status: object) -> DataverseError:

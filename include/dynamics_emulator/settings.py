@@ -63,6 +63,11 @@ class Settings(BaseModel):
     count_limit: int = 5000
     url_limit: int = 32768
     batch_url_limit: int = 65536
+    body_limit_bytes: int = Field(default=128 * 1024 * 1024, ge=0)
+    """Length of the longest body of a request; a longer one is refused with 413 before it is read whole."""
+    alias_hosts: tuple[str, ...] = ()
+    """Other hosts that are the organisation's too, with their port, as ``<org>.api.crm4.dynamics.com`` is beside
+    ``<org>.crm4.dynamics.com``; a token for the organisation is good there too."""
     url_too_long_status: int = undocumented(414, 400, 404)
     """Status of an address that is too long."""
     gzip_level: int = Field(default=1, ge=0, le=9)
@@ -73,11 +78,13 @@ class Settings(BaseModel):
     expired_token_status: int = undocumented(400, 404, 410, 412, 500)
     """Status of 0x80044352, an expired delta token."""
     tracking_disabled_status: int = undocumented(400, 403, 404, 405)
-    """Status of 0x80072491, change tracking of a table that has none."""
+    """Status of 0x80072491 and 0x80072492, change tracking of a table or an N:N relationship that has none."""
     refused_option_status: int = undocumented(400, 405, 501)
     """Status of a query option that change tracking refuses."""
     refused_option_code: str = undocumented("0x80060888", "0x8006088a")
     """Code of a query option that change tracking refuses."""
+    tracked_count_refused: bool = undocumented(True, False)
+    """Whether change tracking refuses ``$count`` as it refuses ``$filter``; else no count comes."""
     metadata_change_expires_tokens: bool = undocumented(False, True)
     """Whether a change of a table's metadata expires its delta tokens."""
     metadata_stamp_life_days: float = Field(default=90, gt=0)
@@ -166,9 +173,9 @@ class Settings(BaseModel):
     """Simulated web servers; each counts the limits for itself."""
 
     # The line, and what an administrator does
-    slow_milliseconds: int = Field(default=1000, ge=0)
+    slow_milliseconds: int = Field(default=1000, ge=0, le=600_000)
     """Delay of the fault ``slow``."""
-    latency_milliseconds: int = Field(default=0, ge=0)
+    latency_milliseconds: int = Field(default=0, ge=0, le=600_000)
     """How long every answer of the Web API waits before it is sent."""
     bandwidth_bytes_per_second: int = Field(default=0, ge=0)
     """How fast the body of an answer goes over the line; 0 is without limit."""

@@ -287,3 +287,26 @@ def test_limit_of_a_thousand(client: Client, *, in_change_sets: bool) -> None:
 
 def test_verb_of_a_batch(client: Client) -> None:
     assert client.error("GET", "$batch")[0] == 405
+
+
+def test_part_for_another_host_is_refused(client: Client) -> None:
+    foreign = ("https://evil.example/api/data/v9.2/leads", "http://evil.example/api/data/v9.2/leads")
+
+    for target in foreign:
+        answer = _send(client, _part(_write("POST", target, '{"lastname": "x"}')))
+
+        assert (answer.status_code, _statuses(answer)) == (400, [400])
+        assert "another host" in answer.text
+    assert client.emulator.database.count("lead") == 0
+
+
+def test_fault_of_the_service_ends_one_part_alone(client: Client, capfd: pytest.CaptureFixture[str]) -> None:
+    client.emulator.database.connection.execute('DROP TABLE "campaign"')
+    lead, campaign = (_part(_write("POST", name, "{}")) for name in ("leads", "campaigns"))
+
+    answer = _send(client, lead, campaign, lead, prefer=GO_ON)
+
+    assert _statuses(answer) == [204, 500, 204]
+    assert "0x80040216" in answer.text
+    assert client.emulator.database.count("lead") == 2
+    assert "Unexpected OperationalError" in capfd.readouterr().err

@@ -89,6 +89,31 @@ def test_restricted_deletion_is_refused_and_changes_nothing(client: Client) -> N
     assert client.call("DELETE", currency).status_code == 204
 
 
+def test_currency_of_a_row_of_any_table_cannot_be_deleted(client: Client) -> None:
+    currency = client.create(
+        "transactioncurrencies",
+        currencyname="Pound",
+        isocurrencycode="GBP",
+        currencysymbol="£",
+        currencyprecision=2,
+        exchangerate=0.85,
+    )
+    campaign = client.create(
+        "campaigns", **{"name": "Spring", "transactioncurrencyid@odata.bind": _bind(client, currency)}
+    )
+
+    assert client.error("DELETE", currency) == (405, "0x80040227")
+    client.call("DELETE", campaign)
+    assert client.call("DELETE", currency).status_code == 204
+
+
+def test_base_currency_cannot_be_deleted(client: Client) -> None:
+    [base] = client.rows("transactioncurrencies?$select=currencyname")
+
+    assert client.error("DELETE", f"transactioncurrencies({base['transactioncurrencyid']})") == (405, "0x80040227")
+    assert client.emulator.database.count("transactioncurrency") == 1
+
+
 def test_team_that_owns_rows_cannot_be_deleted(client: Client) -> None:
     team = client.create("teams", name="Desk")
     client.emulator.control.change_settings(owner_needs_privilege=False)

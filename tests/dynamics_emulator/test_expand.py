@@ -92,8 +92,17 @@ def test_an_empty_collection(company: Client) -> None:
     assert row["contact_customer_accounts"] == []
 
 
-def test_aliases_are_unknown_inside(company: Client) -> None:
-    path = "accounts?$filter=name eq 'Acme'&$expand=contact_customer_accounts($filter=lastname eq @p)&@p='Ada'"
+@pytest.mark.parametrize(
+    "options", ["$filter=lastname eq @p", "$orderby=@p", "$expand=createdby($filter=fullname eq @p)"]
+)
+def test_aliases_are_refused_inside(company: Client, options: str) -> None:
+    path = f"accounts?$expand=contact_customer_accounts({options})&@p='Ada'"
+
+    assert company.error("GET", path) == (400, "0x80060888")
+
+
+def test_a_text_may_look_like_an_alias_inside(company: Client) -> None:
+    path = "accounts?$filter=name eq 'Acme'&$expand=contact_customer_accounts($filter=lastname eq '@p')&@p='Ada'"
 
     assert company.rows(path)[0]["contact_customer_accounts"] == []
 

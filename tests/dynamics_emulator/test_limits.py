@@ -189,7 +189,9 @@ def test_concurrency_limit(client: Client) -> None:
 
     def write() -> None:
         entered.set()
-        statuses.append(client.call("POST", "leads", json={"lastname": "x"}).status_code)
+        # One of the questions below may be inside just when it comes.
+        while not statuses or statuses[-1] == 429:
+            statuses.append(client.call("POST", "leads", json={"lastname": "x"}).status_code)
 
     with client.emulator.database.transaction():
         writer = threading.Thread(target=write)
@@ -199,7 +201,7 @@ def test_concurrency_limit(client: Client) -> None:
     writer.join()
 
     assert error == {"code": "0x80072326", "message": "Number of concurrent requests exceeded the limit of 1."}
-    assert statuses == [204]
+    assert statuses[-1] == 204
 
 
 def _error_while_running(client: Client) -> dict[str, str]:

@@ -124,3 +124,45 @@ def test_queries_that_cannot_be_understood(client: Client) -> None:
         answer = _ask(client, query)
         assert (answer.status_code, answer.json()["error"]["code"]) == (400, "0x80060888")
     assert client.error("GET", "RetrieveMetadataChanges(Query=@p1)?@p1={") == (400, "0x80060888")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        [],
+        "lead",
+        {"Properties": {"PropertyNames": 1}},
+        {"Properties": {"PropertyNames": [["LogicalName"]]}},
+        {"Properties": "LogicalName"},
+        {"Criteria": []},
+        {"Criteria": {"Conditions": ["LogicalName"]}},
+        {"Criteria": {"Conditions": {"PropertyName": "LogicalName"}}},
+        {"Criteria": {"Filters": [1]}},
+        {"Criteria": {"FilterOperator": 1}},
+        {"Criteria": {"Conditions": [{"PropertyName": "LogicalName"}]}},
+        {"Criteria": {"Conditions": [_condition("LogicalName", [], "Equals")]}},
+        {"Criteria": {"Conditions": [_condition("LogicalName", "lead", "GreaterThan")]}},
+        {"Criteria": {"Conditions": [_condition("ObjectTypeCode", {"a": 1}, "LessThan")]}},
+        _query(AttributeQuery=[]),
+        _query(AttributeQuery={"Properties": {"PropertyNames": {"a": 1}}}),
+        _query(KeyQuery="x"),
+    ],
+)
+def test_queries_of_another_shape(client: Client, query: Any) -> None:
+    answer = _ask(client, query)
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "0x80060888")
+
+
+def test_a_query_that_is_nested_too_deeply(client: Client) -> None:
+    deep = '{"Criteria":' + '{"Filters":[' * 400 + "{}" + "]}" * 400 + "}"
+
+    assert client.error("GET", f"RetrieveMetadataChanges(Query=@p1)?@p1={deep}") == (400, "0x80060888")
+
+
+def test_null_is_as_good_as_left_out(client: Client) -> None:
+    criteria = {"Conditions": [_condition("LogicalName", "lead")], "Filters": None}
+    query = {"Criteria": criteria, "Properties": {"PropertyNames": ["LogicalName"]}, "KeyQuery": None}
+
+    [table] = _ask(client, query).json()["EntityMetadata"]
+    assert table["LogicalName"] == "lead"

@@ -99,6 +99,30 @@ def test_pages_end_at_the_servers_size() -> None:
         client.session.close()
 
 
+@pytest.mark.parametrize(("asked", "kept"), [("5", "5"), ("6000", "5000"), ("0", None), ("abc", None), ("-1", None)])
+def test_preferences_are_named_as_they_were_honoured(leads: Client, asked: str, kept: str | None) -> None:
+    preference = f"odata.maxpagesize={kept}" if kept else None
+    for path in ("leads?$select=lastname", "leads?$select=lastname&$deltatoken=1!01/01/2099 00:00:00"):
+        answer = leads.get(path, prefer=f"odata.maxpagesize={asked}")
+        named = (answer.headers.get("Preference-Applied") or "").removeprefix("odata.track-changes").lstrip(",")
+        assert answer.ok
+        assert named == (preference or "")
+
+
+def test_groups_and_single_rows_have_no_pages(leads: Client) -> None:
+    lead = leads.rows("leads?$select=lastname&$top=1")[0]["leadid"]
+    for path in ("leads?$apply=groupby((statuscode))", f"leads({lead})"):
+        assert "Preference-Applied" not in leads.get(path, prefer="odata.maxpagesize=1").headers
+
+
+def test_written_rows_name_all_that_was_honoured(leads: Client) -> None:
+    lead = leads.rows("leads?$select=lastname&$top=1")[0]["leadid"]
+    preferences = 'return=representation,odata.include-annotations="*"'
+
+    answer = leads.call("PATCH", f"leads({lead})", json={}, prefer=preferences)
+    assert answer.headers["Preference-Applied"] == preferences
+
+
 def test_foreign_skip_token_is_refused(leads: Client) -> None:
     assert leads.error("GET", "leads?$skiptoken=nonsense") == (400, "0x8004112a")
     link = leads.get("leads?$orderby=lastname", prefer="odata.maxpagesize=5").json()["@odata.nextLink"]

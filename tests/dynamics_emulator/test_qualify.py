@@ -132,6 +132,27 @@ def test_optional_references(client: Client) -> None:
     assert (row["transactioncurrencyid"], row["campaignid"]) == (currency, campaign)
 
 
+@pytest.mark.parametrize(
+    ("name", "table"),
+    [
+        ("OpportunityCurrencyId", "transactioncurrency"),
+        ("OpportunityCustomerId", "account"),
+        ("SourceCampaignId", "campaign"),
+    ],
+)
+def test_references_must_lead_to_rows_of_their_table(client: Client, name: str, table: str) -> None:
+    lead = client.create("leads", **LEAD)
+    missing = {f"{table}id": "00000000-0000-4000-8000-00000000dead", "@odata.type": f"Microsoft.Dynamics.CRM.{table}"}
+    other = {"leadid": lead[-37:-1], "@odata.type": "Microsoft.Dynamics.CRM.lead"}
+
+    answers = [_qualify(client, lead, **{name: reference}) for reference in (missing, other)]
+
+    found = [(answer.status_code, answer.json()["error"]["code"]) for answer in answers]
+    assert found == [(404, "0x80040217"), (400, "0x80040203")]
+    assert client.emulator.database.count("opportunity") == client.emulator.database.count("account") == 0
+    assert _row(client, "lead")["statecode"] == 0
+
+
 def test_closed_lead_is_refused(client: Client) -> None:
     lead = client.create("leads", **LEAD)
     _qualify(client, lead)

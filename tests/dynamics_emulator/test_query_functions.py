@@ -228,6 +228,13 @@ def test_functions_of_related_rows(client: Client) -> None:
     assert len(client.rows(f"accounts?$filter=contact_customer_accounts/any(c:{named})")) == 1
 
 
+@pytest.mark.parametrize("name", ["In", "NotIn", "ContainValues", "DoesNotContainValues"])
+def test_lists_need_values(client: Client, name: str) -> None:
+    for arguments in ("PropertyName='acme_interests'", "PropertyName='acme_interests',PropertyValues=[]"):
+        path = f"acme_eventattendanceset?$filter=Microsoft.Dynamics.CRM.{name}({arguments})"
+        assert client.error("GET", path) == (400, "0x80060888")
+
+
 def test_relative_dates_follow_the_organisation_clock(client: Client) -> None:
     client.create("leads", lastname="now")
     client.emulator.control.advance_clock(3 * 86400)

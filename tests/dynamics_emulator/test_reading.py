@@ -211,6 +211,25 @@ def test_one_row_with_its_context_and_etag(client: Client) -> None:
     assert answer.headers["ETag"] == answer.json()["@odata.etag"]
 
 
+def test_one_value_and_its_raw_form(client: Client) -> None:
+    address = client.create("leads", lastname='Ng "Zoë"', donotemail=True, numberofemployees=5, estimatedamount=4.5)
+    shown = {"lastname": 'Ng "Zoë"', "donotemail": "true", "numberofemployees": "5", "estimatedamount": "4.5000"}
+
+    for name, raw in shown.items():
+        value = client.get(f"{address}/{name}").json()["value"]
+        assert value == client.get(address).json()[name]
+        answer = client.get(f"{address}/{name}/$value")
+        assert (answer.headers["Content-Type"], answer.content.decode()) == ("text/plain", raw)
+    assert client.get(f"{address}/companyname/$value").status_code == 204
+    assert client.error("GET", f"{address}/lastname/first") == (404, "0x80060888")
+    assert client.error("PUT", f"{address}/lastname/$value") == (405, "0x8006088a")
+
+
+def test_sql_is_not_built(client: Client) -> None:
+    for path in ("?sql=SELECT name FROM account", "leads?sql=SELECT lastname FROM lead"):
+        assert client.get(path).status_code == 501
+
+
 def test_not_modified_only_without_annotations(client: Client) -> None:
     address = client.create("leads", lastname="Okafor")
     etag = client.get(address).headers["ETag"]

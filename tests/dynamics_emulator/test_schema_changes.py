@@ -285,5 +285,11 @@ def test_senseless_changes_change_nothing(client: Client) -> None:
         control.drop_column("lead", "nothing")
     with pytest.raises(KeyError):
         control.set_key_status("lead", "nothing", "Active")
+    for table in ("systemuser", "account"):
+        with pytest.raises(ValueError, match="belongs to the platform"):
+            control.drop_table(table)
+    with pytest.raises(ValueError, match="belongs to the platform"):
+        control.drop_column("lead", "leadid", published=False)
+    assert control.publish() == 0
     assert client.emulator.organisation.schema is before
     assert set(_columns(client)) >= set(default_schema().table("lead").columns)

@@ -190,7 +190,17 @@ def test_count_of_changes(client: Client) -> None:
     assert client.get("leads/$count?$deltatoken=" + link.partition("$deltatoken=")[2]).text == "2"
 
 
-@pytest.mark.parametrize("option", ["$filter=statecode eq 0", "$orderby=lastname", "$expand=ownerid", "$top=5"])
+@pytest.mark.parametrize(
+    "option",
+    [
+        "$filter=statecode eq 0",
+        "$orderby=lastname",
+        "$expand=ownerid",
+        "$top=5",
+        "$count=true",
+        "$apply=aggregate($count as n)",
+    ],
+)
 def test_refused_options(client: Client, option: str) -> None:
     answer = client.get(f"leads?{option}", prefer=TRACKED)
 
@@ -204,6 +214,29 @@ def test_refused_options(client: Client, option: str) -> None:
 @pytest.mark.parametrize("set_name", ["connections", "teammemberships"])
 def test_table_without_tracking(client: Client, set_name: str) -> None:
     assert client.error("GET", set_name, prefer=TRACKED) == (400, "0x80072491")
+
+
+@pytest.mark.parametrize("side", ["team", "systemuser"])
+def test_relationship_with_an_untracked_side(client: Client, side: str) -> None:
+    client.emulator.control.set_tracking("teammembership", enabled=True)
+    assert client.get("teammemberships", prefer=TRACKED).ok
+
+    client.emulator.control.set_tracking(side, enabled=False)
+    assert client.error("GET", "teammemberships", prefer=TRACKED) == (400, "0x80072492")
+    assert client.error("GET", "teammemberships/$count?$deltatoken=1!01/01/2026 00:00:00") == (400, "0x80072492")
+
+
+@pytest.mark.parametrize("option", ["$count=true", "$apply=aggregate($count as n)"])
+def test_options_are_refused_with_a_token_too(client: Client, option: str) -> None:
+    link = client.get("leads?$select=lastname", prefer=TRACKED).json()["@odata.deltaLink"]
+
+    assert client.error("GET", f"{link}&{option}") == (400, "0x80060888")
+
+
+def test_a_count_may_be_passed_over(client: Client) -> None:
+    client.emulator.control.change_settings(tracked_count_refused=False)
+
+    assert "@odata.count" not in client.get("leads?$count=true", prefer=TRACKED).json()
 
 
 def test_token_expires_with_age(client: Client) -> None:

@@ -6,6 +6,7 @@ from dynamics_emulator.api.closing import lose_opportunity, win_opportunity
 from dynamics_emulator.api.jobs import bulk_delete
 from dynamics_emulator.api.merge_rows import merge
 from dynamics_emulator.api.messages import ApiRequest, ApiResponse
+from dynamics_emulator.api.metadata_changes import publish_all
 from dynamics_emulator.api.qualify import qualify_lead
 from dynamics_emulator.organisation import Organisation
 from dynamics_emulator.schema.model import Table
@@ -14,6 +15,8 @@ UNBOUND: dict[str, Callable[[Organisation, ApiRequest], ApiResponse]] = {
     "BulkDelete": bulk_delete,
     "LoseOpportunity": lose_opportunity,
     "Merge": merge,
+    "PublishAllXml": publish_all,
+    "PublishXml": publish_all,
     "WinOpportunity": win_opportunity,
 }
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dynamics_emulator.api.keys import locate
+from dynamics_emulator.api.keys import locate_stored
 from dynamics_emulator.api.messages import ApiRequest
 from dynamics_emulator.errors import DataverseError, method_not_allowed, required_missing, unresolved_parameters
 from dynamics_emulator.organisation import Organisation
@@ -32,7 +32,10 @@ class Arguments:
         return found
 
     def optional_row(self, name: str) -> tuple[Table, str] | None:
-        """The row that a reference names by ``@odata.type`` and key, or None. Raises a 400 for any other shape."""
+        """The row that a reference names by ``@odata.type`` and key, or None.
+
+        Raises a 400 for any other shape, and a 404 when there is no such row.
+        """
         found = self.values.get(name)
         if found is None:
             return None
@@ -41,7 +44,7 @@ class Arguments:
         table = self.organisation.schema.tables.get(str(found.get("@odata.type", "")).rpartition(".")[2])
         if table is None or not isinstance(found.get(table.primary_id), str):
             raise invalid_argument()
-        return table, locate(self.organisation, table, found[table.primary_id]).required(table)
+        return table, locate_stored(self.organisation, table, found[table.primary_id])
 
     def row(self, name: str) -> tuple[Table, str]:
         """The same for a required reference."""

@@ -22,7 +22,8 @@ from dynamics_emulator.organisation import Organisation
 
 Answer = Callable[[Organisation, ApiRequest], ApiResponse]
 _LIMIT = 1000
-_ROOT = re.compile(r"^(?:https://[^/]+)?/?(?:api/data/v9\.[012]/)?")
+_ROOT = re.compile(r"^/?(?:api/data/v9\.[012]/)?")
+_HOST = re.compile(r"^https?://[^/]*", re.IGNORECASE)
 _REFERENCE = re.compile(r"^/?\$(\w+)(?=/|$)")
 _RESERVED = frozenset({"batch", "metadata"})
 _REFERRING_MEMBER = re.compile(rb'("[^"]*@odata\.(?:bind|id)"\s*:\s*)("[^"]*"|\[[^\]]*\])')
@@ -190,7 +191,7 @@ def _api_request(request: ApiRequest, inner: InnerRequest, addresses: Mapping[st
     reference = _REFERENCE.match(target)
     if reference and reference[1] not in _RESERVED:
         target = _address(addresses, reference[1]) + target[reference.end() :]
-    path, _, query = _ROOT.sub("", target, count=1).partition("?")
+    path, _, query = _ROOT.sub("", _below_host(request, target), count=1).partition("?")
     return replace(
         request,
         method=inner.method,
@@ -200,6 +201,17 @@ def _api_request(request: ApiRequest, inner: InnerRequest, addresses: Mapping[st
         body=_resolved(inner.body, addresses),
         url=f"{request.base}/{path}{'?' + query if query else ''}",
     )
+
+
+def _below_host(request: ApiRequest, target: str) -> str:
+    """A target without the address of this organisation. Raises a 400 for that of another."""
+    host = _HOST.match(target)
+    if host is None:
+        return target
+    if host[0].lower() != request.base.partition("/api/")[0].lower():
+        message = "The batch request contains a part for another host."
+        raise batch_error(message)
+    return target[host.end() :]
 
 
 def _resolved(body: bytes, addresses: Mapping[str, str]) -> bytes:

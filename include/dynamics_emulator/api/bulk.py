@@ -8,7 +8,7 @@ from dynamics_emulator.api.changing import change_row
 from dynamics_emulator.api.deep_insert import create_from_body
 from dynamics_emulator.api.keys import RowKey, locate
 from dynamics_emulator.api.messages import ApiRequest, ApiResponse, json_response
-from dynamics_emulator.api.payload import read_payload
+from dynamics_emulator.api.payload import read_payload, require_type
 from dynamics_emulator.api.records import upsert_missing
 from dynamics_emulator.api.writing import stored_row
 from dynamics_emulator.errors import (
@@ -50,10 +50,8 @@ def _targets(request: ApiRequest, table: Table) -> list[dict[str, Any]]:
     found = request.json_body().get("Targets")
     if not isinstance(found, list) or not found:
         raise payload_error(table.set_name, inner="The parameter Targets must be a list of rows.")
-    expected = f"{CRM}.{table.name}"
     for target in found:
-        if not isinstance(target, dict) or str(target.get("@odata.type", "")).lstrip("#") != expected:
-            raise payload_error(table.set_name, inner=f"Each target needs '@odata.type': '{expected}'.")
+        require_type(table, target.get("@odata.type") if isinstance(target, dict) else None)
     return found
 
 

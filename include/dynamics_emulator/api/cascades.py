@@ -44,7 +44,7 @@ def before_delete(organisation: Organisation, table: Table, row_id: str, deletin
     """
     deleting |= {(table.name, row_id)}
     for other, column in referencing(organisation, table):
-        for child in _children(organisation, table, other, column, row_id):
+        for child in pointing(organisation, table, (other, column), row_id):
             _release(organisation, other, column, child, deleting)
     for relationship in organisation.schema.many_to_many:
         for side in (relationship.first, relationship.second):
@@ -57,7 +57,9 @@ def referencing(organisation: Organisation, table: Table) -> Iterator[tuple[Tabl
     yield from organisation.schema.references[table.name]
 
 
-def _children(organisation: Organisation, table: Table, other: Table, column: Column, row_id: str) -> list[str]:
+def pointing(organisation: Organisation, table: Table, lookup: tuple[Table, Column], row_id: str) -> list[str]:
+    """Keys of the rows whose lookup, given with its own table, points at this row of ``table``."""
+    other, column = lookup
     condition, values = f"{quote(column.name)} = ?", [row_id]
     if column.is_polymorphic:
         condition += f" AND {quote(column.type_column)} = ?"

@@ -7,7 +7,8 @@ from dynamics_emulator.api.messages import ApiRequest, Caller
 from dynamics_emulator.api.table_rules import require_permitted
 from dynamics_emulator.api.values import Values
 from dynamics_emulator.api.writing import create_row, remove, stored_row, update_row
-from dynamics_emulator.errors import DataverseError, row_missing
+from dynamics_emulator.errors import DataverseError, deletion_restricted, row_missing
+from dynamics_emulator.identity import BASE_CURRENCY_ID
 from dynamics_emulator.organisation import Organisation
 from dynamics_emulator.schema.model import Table
 
@@ -41,12 +42,16 @@ def change_row(organisation: Organisation, request: ApiRequest, table: Table, st
 def delete_row(organisation: Organisation, table: Table, caller: Caller, stored: Values) -> None:
     """Delete a stored row with all that its deletion entails; inside a transaction.
 
-    Raises a 405 for a table whose rows are never deleted, and for a row that others hold on to (0x80040227).
+    Raises a 405 for a table whose rows are never deleted, and for a row that other rows or the organisation itself hold
+    on to (0x80040227).
     """
     if table.name in _NEVER_DELETED or table.intersect:
         message = f"The 'Delete' method does not support entities of type '{table.name}'."
         raise DataverseError(405, "0x80040800", message)
     require_delete(organisation, table, caller, stored)
     row_id = str(stored[table.primary_id])
+    if row_id == BASE_CURRENCY_ID:
+        # The organisation itself needs it: amounts without a currency of their own are in this one.
+        raise deletion_restricted()
     before_delete(organisation, table, row_id)
     remove(organisation, table, row_id)

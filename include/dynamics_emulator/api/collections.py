@@ -7,7 +7,7 @@ from typing import Any
 
 from dynamics_emulator.api.access import readable, require_read
 from dynamics_emulator.api.aggregates import read_aggregate
-from dynamics_emulator.api.messages import ApiRequest, ApiResponse, row_listing
+from dynamics_emulator.api.messages import ApiRequest, ApiResponse, plain_text, row_listing
 from dynamics_emulator.errors import bad_query
 from dynamics_emulator.odata.annotations import TOTAL_COUNT, TOTAL_COUNT_LIMITED
 from dynamics_emulator.odata.conditions import compile_filter
@@ -75,7 +75,7 @@ def read_collection(
     refuse_unbuilt(request.options)
     if request.options.get("$apply") is not None:
         answer = read_aggregate(organisation, request, scope, path, _rows(scope, tie))
-        return answer.with_headers(**applied_preferences(request, tracking=False))
+        return answer.with_headers(**applied_preferences(request))
     terms = sort_terms(request.options.get("$orderby"), scope)
     read = Read(request, scope, _condition(request, scope, tie), terms, path)
     position = _start(request, terms)
@@ -92,12 +92,7 @@ def count_collection(
     require_read(organisation, table, request.caller)
     read = Read(request, scope, _condition(request, scope, tie), (), "")
     limit = organisation.settings.count_limit
-    return plain_count(min(_total(organisation.database.connection, read, limit), limit))
-
-
-def plain_count(total: int) -> ApiResponse:
-    """A count as Dataverse sends it, with its byte order mark left out."""
-    return ApiResponse(200, {"Content-Type": "text/plain"}, str(total).encode())
+    return plain_text(str(min(_total(organisation.database.connection, read, limit), limit)))
 
 
 def _condition(request: ApiRequest, scope: Scope, tie: str) -> str:
@@ -205,7 +200,8 @@ def _answer(organisation: Organisation, read: Read, context: str, rows: Rows, to
     parts += _count_members(organisation, request, total)
     before = "{" + ",".join([*parts, '"value":['])
     answer = row_listing(before, rows.texts, f"]{next_link_member(link)}}}")
-    return answer.with_headers(**applied_preferences(request, tracking=False))
+    page = request.page_size(organisation.settings.page_size)
+    return answer.with_headers(**applied_preferences(request, page))
 
 
 def next_link_member(link: str | None) -> str:
@@ -224,13 +220,13 @@ def _count_members(organisation: Organisation, request: ApiRequest, total: int) 
     return parts
 
 
-def applied_preferences(request: ApiRequest, *, tracking: bool) -> dict[str, str]:
-    """The header that names the preferences which were honoured."""
+def applied_preferences(request: ApiRequest, page: int | None = None, *, tracking: bool = False) -> dict[str, str]:
+    """The header that names the preferences which were honoured; ``page`` is the page size that was kept to."""
     honoured = ["odata.track-changes"] if tracking else []
-    for name in ("odata.maxpagesize", "odata.include-annotations"):
-        if name in request.preferences:
-            value = request.preferences[name]
-            honoured.append(f'{name}="{value}"' if name.endswith("annotations") else f"{name}={value}")
+    if page is not None:
+        honoured.append(f"odata.maxpagesize={page}")
+    if request.annotations.any:
+        honoured.append(f'odata.include-annotations="{request.annotations.pattern}"')
     return {"Preference_Applied": ",".join(honoured)} if honoured else {}
 
 

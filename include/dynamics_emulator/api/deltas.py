@@ -13,9 +13,8 @@ from dynamics_emulator.api.collections import (
     next_link,
     next_link_member,
     page_limit,
-    plain_count,
 )
-from dynamics_emulator.api.messages import ApiRequest, ApiResponse, row_listing
+from dynamics_emulator.api.messages import ApiRequest, ApiResponse, plain_text, row_listing
 from dynamics_emulator.odata.paging import Position, SortTerm, read_skip_token
 from dynamics_emulator.odata.scope import Scope
 from dynamics_emulator.odata.selection import select
@@ -38,7 +37,7 @@ ORDER BY version LIMIT :size
 
 def read_tracked(organisation: Organisation, request: ApiRequest, table: Table, scope: Scope) -> ApiResponse:
     """A page of a tracked read. Only the last page carries the deltaLink."""
-    require_trackable(table, request.options, organisation.settings)
+    require_trackable(organisation.schema, table, request.options, organisation.settings)
     require_global_read(organisation, table, request.caller)
     token = _token(organisation, request, table)
     with organisation.database.snapshot():
@@ -55,7 +54,7 @@ def is_tracked(request: ApiRequest) -> bool:
 
 def count_changes(organisation: Organisation, request: ApiRequest, table: Table, scope: Scope) -> ApiResponse:
     """``/$count?$deltatoken=``: how many entries the delta would have."""
-    require_trackable(table, request.options, organisation.settings)
+    require_trackable(organisation.schema, table, request.options, organisation.settings)
     require_global_read(organisation, table, request.caller)
     token = _token(organisation, request, table)
     since = token.version if token else 0
@@ -63,7 +62,7 @@ def count_changes(organisation: Organisation, request: ApiRequest, table: Table,
     database = organisation.database
     changed = int(database.connection.execute(query, (since,)).fetchone()[0])
     bounds = (since, database.current_version())
-    return plain_count(changed + len(_deleted_rows(organisation, table, bounds, after=0, size=1_000_000)))
+    return plain_text(str(changed + len(_deleted_rows(organisation, table, bounds, after=0, size=1_000_000))))
 
 
 def _token(organisation: Organisation, request: ApiRequest, table: Table) -> DeltaToken | None:
@@ -167,4 +166,5 @@ def _answer(organisation: Organisation, read: Read, rows: Rows, about: tuple[str
         parts.append(f'"@odata.deltaLink":{json.dumps(f"{request.base}/{read.path}?{query}")}')
     before = "{" + ",".join([*parts, '"value":['])
     answer = row_listing(before, rows.texts, f"]{next_link_member(link)}}}")
-    return answer.with_headers(**applied_preferences(request, tracking=True))
+    page = request.page_size(organisation.settings.page_size)
+    return answer.with_headers(**applied_preferences(request, page, tracking=True))

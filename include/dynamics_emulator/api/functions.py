@@ -7,6 +7,7 @@ from dynamics_emulator.api.messages import ApiRequest, ApiResponse, json_respons
 from dynamics_emulator.errors import DataverseError, bad_query
 from dynamics_emulator.identity import ROOT_BUSINESS_UNIT_ID
 from dynamics_emulator.odata.expression import prepare
+from dynamics_emulator.odata.options import refuse_unbuilt
 from dynamics_emulator.organisation import Organisation
 
 _METADATA_SETS = ("EntityDefinitions", "RelationshipDefinitions", "GlobalOptionSetDefinitions")
@@ -14,6 +15,7 @@ _METADATA_SETS = ("EntityDefinitions", "RelationshipDefinitions", "GlobalOptionS
 
 def service_document(organisation: Organisation, request: ApiRequest) -> ApiResponse:
     """All entity sets."""
+    refuse_unbuilt(request.options)
     names = sorted([*organisation.schema.sets, *_METADATA_SETS])
     entries = [{"name": name, "kind": "EntitySet", "url": name} for name in names]
     return json_response({"@odata.context": f"{request.base}/$metadata", "value": entries})
@@ -69,9 +71,9 @@ def retrieve_current_organization(organisation: Organisation, request: ApiReques
     return json_response({"@odata.context": context, "Detail": detail})
 
 
-def retrieve_total_record_count(organisation: Organisation, request: ApiRequest, arguments: str) -> ApiResponse:
+def retrieve_total_record_count(organisation: Organisation, request: ApiRequest) -> ApiResponse:
     """Row counts of the named tables: above 5,000 too, unlike ``$count``."""
-    names = re.findall(r"'((?:[^']|'')*)'", prepare(arguments, request.options.aliases))
+    names = re.findall(r"'((?:[^']|'')*)'", prepare(request.path, request.options.aliases))
     if not names:
         message = "The parameter EntityNames is missing."
         raise bad_query(message)

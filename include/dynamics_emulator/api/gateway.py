@@ -44,6 +44,9 @@ class Gateway:
 
     def _require_length(self, request: ApiRequest) -> None:
         settings = self._organisation.settings
+        if len(request.body) > settings.body_limit_bytes:
+            message = "Request message length is too large."
+            raise DataverseError(413, "0x8004418a", message)
         if len(request.url) > settings.url_limit:
             message = f"The length of the URL exceeds the limit of {settings.url_limit} characters."
             raise DataverseError(settings.url_too_long_status, "0x8006088a", message)
@@ -55,7 +58,8 @@ class Gateway:
         if faults.strikes(Fault.TOKEN_EXPIRED_401, request.url, spared=is_new):
             raise unauthorized()
         content = self._desk.check(request.headers.get("authorization"), organisation.clock.now())
-        if content.audience != request.base.partition("/api/")[0]:
+        hosts = {f"https://{host}" for host in organisation.settings.alias_hosts}
+        if request.base.partition("/api/")[0] not in {content.audience, *hosts}:
             raise unauthorized()
         return application_caller(organisation, content.client_id, fresh=wants_fresh_rights(request))
 

@@ -69,11 +69,16 @@ def find_reference(organisation: Organisation, reference: str) -> tuple[Table, s
     table = organisation.table_of_set(segment.name)
     if table is None:
         raise unrecognized_path()
-    row_id = locate(organisation, table, segment.key or "").required(table)
+    return table, locate_stored(organisation, table, segment.key or "")
+
+
+def locate_stored(organisation: Organisation, table: Table, text: str) -> str:
+    """The primary key of the existing row that a key names. Raises a 404 when there is none."""
+    row_id = locate(organisation, table, text).required(table)
     query = f"SELECT 1 FROM {quote(table.name)} WHERE {quote(table.primary_id)} = ?"
     if organisation.database.connection.execute(query, (row_id,)).fetchone() is None:
         raise row_missing(table.name, row_id)
-    return table, row_id
+    return row_id
 
 
 def find_by_key(organisation: Organisation, table: Table, key: AlternateKey, values: Values) -> str | None:

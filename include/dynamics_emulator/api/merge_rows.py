@@ -2,7 +2,7 @@
 
 from dynamics_emulator.api.access import require, require_special
 from dynamics_emulator.api.arguments import invalid_argument, read_arguments
-from dynamics_emulator.api.cascades import referencing
+from dynamics_emulator.api.cascades import pointing, referencing
 from dynamics_emulator.api.changing import change_row, require_row
 from dynamics_emulator.api.messages import ApiRequest, ApiResponse
 from dynamics_emulator.api.payload import read_payload
@@ -11,7 +11,7 @@ from dynamics_emulator.api.writing import log_deletion, overwrite, remove
 from dynamics_emulator.errors import DataverseError
 from dynamics_emulator.organisation import Organisation, present_time
 from dynamics_emulator.schema.links import Side
-from dynamics_emulator.schema.model import Column, Table
+from dynamics_emulator.schema.model import Table
 from dynamics_emulator.security.privileges import MERGE, Right
 from dynamics_emulator.storage.layout import quote
 
@@ -88,19 +88,10 @@ def _move_children(organisation: Organisation, request: ApiRequest, table: Table
     for other, column in referencing(organisation, table):
         if column.name in _STAYING:
             continue
-        for child in _pointing(organisation, table, other, column, old):
+        for child in pointing(organisation, table, (other, column), old):
             # The target itself may point at the subordinate; it does not come to point at itself.
             value = None if (other.name, child) == (table.name, new) else new
             overwrite(organisation, other, child, {column.name: value, **_stamp(organisation, request, other)})
-
-
-def _pointing(organisation: Organisation, table: Table, other: Table, column: Column, row_id: str) -> list[str]:
-    condition, values = f"{quote(column.name)} = ?", [row_id]
-    if column.is_polymorphic:
-        condition += f" AND {quote(column.type_column)} = ?"
-        values.append(table.name)
-    query = f"SELECT {quote(other.primary_id)} FROM {quote(other.name)} WHERE {condition}"
-    return [str(key) for (key,) in organisation.database.connection.execute(query, values).fetchall()]
 
 
 def _stamp(organisation: Organisation, request: ApiRequest, table: Table) -> Values:

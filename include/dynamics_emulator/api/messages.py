@@ -76,7 +76,7 @@ class ApiRequest:
         """The body as a JSON object; numbers with a fraction stay text-exact. Raises a 400 otherwise."""
         try:
             found = json.loads(self.body, parse_float=ExactNumber)
-        except ValueError as problem:
+        except (ValueError, RecursionError) as problem:
             message = "An error occurred while validating input parameters: the body is not valid JSON."
             raise DataverseError(400, "0x80048d19", message) from problem
         if not isinstance(found, dict):
@@ -117,6 +117,11 @@ def json_response(content: object, status: int = 200) -> ApiResponse:
 def raw_json(text: str, status: int = 200) -> ApiResponse:
     """An answer whose JSON text is ready."""
     return ApiResponse(status, {"Content-Type": JSON_TYPE}, text.encode(errors="replace"))
+
+
+def plain_text(text: str) -> ApiResponse:
+    """An answer of plain text. The byte order mark that Dataverse puts before a count is left out."""
+    return ApiResponse(200, {"Content-Type": "text/plain"}, text.encode())
 
 
 def row_listing(before: str, rows: Sequence[bytes], after: str) -> ApiResponse:

@@ -1,27 +1,17 @@
 """``RetrieveMetadataChanges``: one query over tables, columns, keys and relationships, whole or since a stamp."""
 
-import json
-from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
 from dynamics_emulator.api.messages import ApiRequest, ApiResponse, json_response
 from dynamics_emulator.api.metadata_paths import described
-from dynamics_emulator.errors import DataverseError, bad_query
-from dynamics_emulator.odata.metadata_query import MetadataQuery
+from dynamics_emulator.errors import DataverseError
+from dynamics_emulator.odata.metadata_query import EntityQuery, MetadataQuery
 from dynamics_emulator.odata.options import split_outside
 from dynamics_emulator.odata.tracking import STAMP_FORMAT, expired_up_to, parse_token
 from dynamics_emulator.organisation import Organisation, kept_changes
 from dynamics_emulator.reshaping import publish_changes
 from dynamics_emulator.schema.described import CRM, Described, metadata_id
-
-_QUERIES = {
-    "Attributes": "AttributeQuery",
-    "Keys": "KeyQuery",
-    "OneToManyRelationships": "RelationshipQuery",
-    "ManyToOneRelationships": "RelationshipQuery",
-    "ManyToManyRelationships": "RelationshipQuery",
-}
 
 
 def retrieve_metadata_changes(organisation: Organisation, request: ApiRequest) -> ApiResponse:
@@ -31,15 +21,14 @@ def retrieve_metadata_changes(organisation: Organisation, request: ApiRequest) -
     0x80044352, as an old delta token is.
     """
     arguments = _arguments(request)
-    query = _parsed(arguments.get("Query", "null"))
+    query = EntityQuery.read(arguments.get("Query", "null"))
     since = _version(organisation, arguments.get("ClientVersionStamp"))
     changes = [change for change in kept_changes(organisation.database) if change.get("version", 0) > since]
     changed = {change["table"] for change in changes} if since else None
-    tables = MetadataQuery.read(query, "EntityMetadata")
     found = [
-        _entity(item, tables, query, changed=changed is not None)
+        _entity(item, query, changed=changed is not None)
         for item in described(organisation.schema, "EntityDefinitions")
-        if tables.fits(item) and (changed is None or item.properties["LogicalName"] in changed)
+        if query.fits(item) and (changed is None or item.properties["LogicalName"] in changed)
     ]
     return json_response(
         {
@@ -68,18 +57,6 @@ def _arguments(request: ApiRequest) -> dict[str, str]:
         name: request.options.aliases.get(value, "null") if value.startswith("@") else value
         for name, value in values.items()
     }
-
-
-def _parsed(text: str) -> Mapping[str, Any]:
-    try:
-        found = json.loads(text)
-    except ValueError as problem:
-        message = "The Query parameter is not valid JSON."
-        raise bad_query(message) from problem
-    if found is not None and not isinstance(found, dict):
-        message = "The Query parameter is not an EntityQueryExpression."
-        raise bad_query(message)
-    return found or {}
 
 
 def _version(organisation: Organisation, stamp: str | None) -> int:
@@ -116,11 +93,11 @@ def _deleted(changes: list[dict[str, Any]]) -> dict[str, Any]:
     return {"Count": len(found), "IsReadOnly": False, "Keys": list(found), "Values": values}
 
 
-def _entity(item: Described, query: MetadataQuery, whole: Mapping[str, Any], *, changed: bool) -> dict[str, Any]:
+def _entity(item: Described, query: EntityQuery, *, changed: bool) -> dict[str, Any]:
     shown = {**query.shown(item), "HasChanged": True if changed else None}
     for name, parts in item.navigations.items():
         if query.wants(name):
-            inner = MetadataQuery.read(whole.get(_QUERIES[name]) or {}, name)
+            inner = query.behind(name)
             shown[name] = [_part(part, inner) for part in parts if inner.fits(part)]
     return shown
 

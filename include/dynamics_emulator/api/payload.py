@@ -14,6 +14,7 @@ from dynamics_emulator.errors import (
     unrecognized_path,
 )
 from dynamics_emulator.organisation import Organisation
+from dynamics_emulator.schema.described import CRM
 from dynamics_emulator.schema.model import Column, Table
 
 _BIND = "@odata.bind"
@@ -69,11 +70,20 @@ def read_payload(organisation: Organisation, table: Table, body: Mapping[str, An
     for name, value in body.items():
         if name.endswith(_BIND):
             values.update(_bound(organisation, table, name.removesuffix(_BIND), value, creating=creating))
+        elif name == "@odata.type":
+            require_type(table, value)
         elif "@" not in name:
             column = _writable_column(organisation, table, name, creating=creating)
             if column:
                 values[column.name] = stored_value(table, column, value)
     return values
+
+
+def require_type(table: Table, stated: Any) -> None:
+    """Refuse a row whose ``@odata.type`` is not that of its table (400, 0x80048d19)."""
+    expected = f"{CRM}.{table.name}"
+    if str(stated).rpartition("#")[2] != expected:
+        raise payload_error(table.set_name, inner=f"A row here has '@odata.type': '{expected}'.")
 
 
 def bound_values(table: Table, navigation: str, target: Table | None, row_id: str | None) -> Values:

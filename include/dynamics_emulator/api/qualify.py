@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dynamics_emulator.api.access import require
-from dynamics_emulator.api.arguments import Arguments, read_arguments
+from dynamics_emulator.api.arguments import Arguments, invalid_argument, read_arguments
 from dynamics_emulator.api.changing import change_row, insert_row, require_row
 from dynamics_emulator.api.messages import ApiRequest, ApiResponse, json_response
 from dynamics_emulator.api.values import Values
@@ -126,12 +126,19 @@ def _make_opportunity(
     values = _mapped(lead, _TO_OPPORTUNITY)
     values |= {"parentaccountid": made.account, "parentcontactid": made.contact}
     values |= _customer(arguments, made)
-    currency, campaign = arguments.optional_row("OpportunityCurrencyId"), arguments.optional_row("SourceCampaignId")
-    values["transactioncurrencyid"] = currency[1] if currency else lead["transactioncurrencyid"]
-    values["campaignid"] = campaign[1] if campaign else lead["campaignid"]
+    currency = _named(arguments, "OpportunityCurrencyId", "transactioncurrency")
+    values["transactioncurrencyid"] = currency or lead["transactioncurrencyid"]
+    values["campaignid"] = _named(arguments, "SourceCampaignId", "campaign") or lead["campaignid"]
     found = _make(organisation, request, "opportunity", values)
     made.created.append(("opportunity", found))
     return found
+
+
+def _named(arguments: Arguments, name: str, table: str) -> str | None:
+    found = arguments.optional_row(name)
+    if found and found[0].name != table:
+        raise invalid_argument()
+    return found[1] if found else None
 
 
 def _customer(arguments: Arguments, made: _Made) -> Values:

@@ -1,24 +1,27 @@
 """Requests on one row: read, create, change, delete, and its single properties."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote as percent_encoded
 
 from dynamics_emulator.api.access import readable, require, require_read
 from dynamics_emulator.api.changing import change_row, delete_row, require_row
 from dynamics_emulator.api.collections import applied_preferences, new_scope
 from dynamics_emulator.api.deep_insert import create_from_body
 from dynamics_emulator.api.keys import RowKey, locate
-from dynamics_emulator.api.messages import ApiRequest, ApiResponse, json_response, raw_json
+from dynamics_emulator.api.messages import ApiRequest, ApiResponse, plain_text, raw_json
 from dynamics_emulator.api.payload import cut_body, read_payload
 from dynamics_emulator.api.values import Values, stored_value
 from dynamics_emulator.api.writing import Precondition, require_change, stored_row
 from dynamics_emulator.errors import key_missing, lookup_written_directly, payload_error, row_missing, unknown_property
+from dynamics_emulator.odata.projection import json_value
 from dynamics_emulator.odata.selection import select
 from dynamics_emulator.organisation import Organisation
 from dynamics_emulator.schema.model import Column, Table
 from dynamics_emulator.security.privileges import Right
 from dynamics_emulator.security.rights import ALL_ROWS
+from dynamics_emulator.storage.layout import quote
 
 _IN_KEYS = "'(),=!*:;@"
 """Characters of a key that an address shows as they are."""
@@ -106,11 +109,12 @@ def written(
     organisation: Organisation, request: ApiRequest, table: Table, key: RowKey, *, created: bool
 ) -> ApiResponse:
     """The answer to a create or an update; the address has the key in the form in which the caller named it."""
-    address = f"{request.base}/{table.set_name}({quote(key.text, safe=_IN_KEYS)})"
+    address = f"{request.base}/{table.set_name}({percent_encoded(key.text, safe=_IN_KEYS)})"
     if request.wants_representation:
         row = read_record(organisation, request, table, str(key.row_id))
         answer = ApiResponse(201 if created else 200, row.headers, row.body, row_address=address)
-        return answer.with_headers(Preference_Applied="return=representation")
+        honoured = filter(None, ["return=representation", row.headers.get("Preference-Applied")])
+        return answer.with_headers(Preference_Applied=",".join(honoured))
     headers = {"OData-EntityId": address}
     if created:
         headers["Location"] = address
@@ -127,16 +131,19 @@ def delete_record(organisation: Organisation, request: ApiRequest, table: Table,
 
 
 def read_property(
-    organisation: Organisation, request: ApiRequest, table: Table, row_id: str, column: Column
+    organisation: Organisation, request: ApiRequest, table: Table, row_id: str, column: Column, *, raw: bool
 ) -> ApiResponse:
-    """GET of a single property; 204 when it has no value."""
+    """GET of a single property, or of its ``$value`` as plain text; 204 when it has no value."""
     stored = require_row(organisation, table, row_id)
     require(organisation, table, request.caller, Right.READ, stored)
-    value = stored[column.name]
-    if value is None:
+    if stored[column.name] is None:
         return ApiResponse(204)
-    context = f"{request.base}/$metadata#{table.set_name}({row_id})/{column.property_name}"
-    return json_response({"@odata.context": context, "value": value})
+    query = f"SELECT {json_value(column, 't')} FROM {quote(table.name)} t WHERE {quote(table.primary_id)} = ?"
+    [text] = organisation.database.connection.execute(query, (row_id,)).fetchone()
+    if raw:
+        return plain_text(json.loads(text) if text.startswith('"') else text)
+    context = json.dumps(f"{request.base}/$metadata#{table.set_name}({row_id})/{column.property_name}")
+    return raw_json(f'{{"@odata.context":{context},"value":{text}}}')
 
 
 def write_property(

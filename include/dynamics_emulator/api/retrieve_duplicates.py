@@ -17,12 +17,12 @@ from dynamics_emulator.schema.model import Table
 _ARGUMENT = re.compile(r"(\w+)\s*=\s*(@\w+)")
 
 
-def retrieve_duplicates(organisation: Organisation, request: ApiRequest, arguments: str) -> ApiResponse:
+def retrieve_duplicates(organisation: Organisation, request: ApiRequest) -> ApiResponse:
     """Rows of ``MatchingEntityName`` that duplicate ``BusinessEntity``; the arguments are parameter aliases.
 
     Raises a 400 for a missing argument, and for one of the wrong shape.
     """
-    named = {name: request.options.aliases.get(alias, "") for name, alias in _ARGUMENT.findall(arguments)}
+    named = {name: request.options.aliases.get(alias, "") for name, alias in _ARGUMENT.findall(request.path)}
     base, values = _entity(organisation, _json(named, "BusinessEntity"))
     matching = organisation.schema.tables.get(_required(named, "MatchingEntityName").strip("'"))
     if matching is None:

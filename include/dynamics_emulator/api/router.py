@@ -1,6 +1,8 @@
 """Leads a request to the code that answers it."""
 
 import re
+import sys
+import traceback
 from collections.abc import Callable
 
 from dynamics_emulator.api import associations, functions, records
@@ -15,27 +17,34 @@ from dynamics_emulator.api.jobs import run_due_jobs
 from dynamics_emulator.api.keys import locate
 from dynamics_emulator.api.messages import ApiRequest, ApiResponse, error_response
 from dynamics_emulator.api.metadata import answer_metadata
-from dynamics_emulator.api.metadata_changes import publish_all, retrieve_metadata_changes
+from dynamics_emulator.api.metadata_changes import retrieve_metadata_changes
 from dynamics_emulator.api.metadata_paths import METADATA_SETS
 from dynamics_emulator.api.retrieve_duplicates import retrieve_duplicates
 from dynamics_emulator.control.pages import bent_page
-from dynamics_emulator.errors import DataverseError, method_not_allowed, too_many_conditions, unknown_segment
+from dynamics_emulator.errors import (
+    DataverseError,
+    method_not_allowed,
+    too_many_conditions,
+    unexpected,
+    unknown_segment,
+)
 from dynamics_emulator.odata.paths import Segment, parse_path
 from dynamics_emulator.organisation import Organisation
 from dynamics_emulator.schema.described import CRM
-from dynamics_emulator.schema.model import Table
+from dynamics_emulator.schema.model import Column, Table
 from dynamics_emulator.storage.engine import sqlite3
 
 _TOO_DEEP = re.compile("parser stack overflow|tree is too large")
 
 _FUNCTIONS: dict[str, Callable[[Organisation, ApiRequest], ApiResponse]] = {
+    "": functions.service_document,
     "WhoAmI": functions.who_am_i,
     "RetrieveVersion": functions.retrieve_version,
     "RetrieveCurrentOrganization": functions.retrieve_current_organization,
     "$metadata": metadata_document,
+    "RetrieveDuplicates": retrieve_duplicates,
     "RetrieveMetadataChanges": retrieve_metadata_changes,
-    "PublishAllXml": publish_all,
-    "PublishXml": publish_all,
+    "RetrieveTotalRecordCount": functions.retrieve_total_record_count,
 }
 
 
@@ -47,11 +56,24 @@ def answer(organisation: Organisation, request: ApiRequest) -> ApiResponse:
         return bent_page(organisation, request, _route(organisation, request))
     except DataverseError as error:
         return error_response(error, annotated=wants_details(request))
-    except (RecursionError, sqlite3.OperationalError) as problem:
-        # Expressions that are nested too deeply for the parser, or for SQLite; anything else is a fault of ours.
-        if isinstance(problem, sqlite3.OperationalError) and not _TOO_DEEP.search(str(problem)):
-            raise
-        return error_response(too_many_conditions(), annotated=wants_details(request))
+    except Exception as problem:  # noqa: BLE001 - a fault of ours, too, must not end a batch or a connection
+        return error_response(_refusal(problem), annotated=wants_details(request))
+
+
+def _refusal(problem: Exception) -> DataverseError:
+    """What the caller is told; the place of a fault of ours goes to standard error, without any value of a row."""
+    if _is_too_deep(problem):
+        return too_many_conditions()
+    print(f"Unexpected {type(problem).__name__}:", file=sys.stderr)
+    traceback.print_tb(problem.__traceback__)
+    return unexpected()
+
+
+def _is_too_deep(problem: Exception) -> bool:
+    """Whether an expression is nested too deeply for the parser, or for SQLite."""
+    if isinstance(problem, sqlite3.OperationalError):
+        return _TOO_DEEP.search(str(problem)) is not None
+    return isinstance(problem, RecursionError)
 
 
 def wants_details(request: ApiRequest) -> bool:
@@ -59,23 +81,24 @@ def wants_details(request: ApiRequest) -> bool:
     return request.annotations.wants("Microsoft.PowerApps.CDS.HelpLink")
 
 
-def _route(organisation: Organisation, request: ApiRequest) -> ApiResponse:  # noqa: PLR0911 - a return for each kind of path
+def _route(organisation: Organisation, request: ApiRequest) -> ApiResponse:
     segments = parse_path(request.path)
-    if not segments:
-        return functions.service_document(organisation, request)
-    first = segments[0]
+    first = segments[0] if segments else Segment("", None)
     if first.name == "$batch":
         return answer_batch(organisation, request, answer)
     if first.name in METADATA_SETS:
         return answer_metadata(organisation, request, segments)
-    if first.name == "RetrieveTotalRecordCount":
-        return functions.retrieve_total_record_count(organisation, request, first.key or "")
-    if first.name == "RetrieveDuplicates":
-        return retrieve_duplicates(organisation, request, first.key or "")
     if first.name in UNBOUND:
         return UNBOUND[first.name](organisation, request)
     if first.name in _FUNCTIONS:
+        if request.method != "GET":
+            raise method_not_allowed(request.method)
         return _FUNCTIONS[first.name](organisation, request)
+    return _in_set(organisation, request, segments)
+
+
+def _in_set(organisation: Organisation, request: ApiRequest, segments: list[Segment]) -> ApiResponse:
+    first = segments[0]
     table = organisation.table_of_set(first.name)
     if table is None:
         raise unknown_segment(first.name)
@@ -132,13 +155,24 @@ def _below_row(
             raise unknown_segment(name)
         return bound(organisation, request, table, row_id)
     column = table.properties.get(name)
-    if column and request.method == "GET":
-        return records.read_property(organisation, request, table, row_id, column)
-    if column and request.method in ("PUT", "DELETE"):
-        return records.write_property(organisation, request, table, row_id, column)
+    if column:
+        return _on_property(organisation, request, table, row_id, column, rest[1:])
     if request.method != "GET":
         raise method_not_allowed(request.method)
     return associations.read_navigation(organisation, request, table, row_id, name, counting=ends == "$count")
+
+
+def _on_property(
+    organisation: Organisation, request: ApiRequest, table: Table, row_id: str, column: Column, rest: list[Segment]
+) -> ApiResponse:
+    raw = [segment.name for segment in rest] == ["$value"]
+    if rest and not raw:
+        raise unknown_segment(rest[0].name)
+    if request.method == "GET":
+        return records.read_property(organisation, request, table, row_id, column, raw=raw)
+    if raw or request.method not in ("PUT", "DELETE"):
+        raise method_not_allowed(request.method)
+    return records.write_property(organisation, request, table, row_id, column)
 
 
 def _on_reference(

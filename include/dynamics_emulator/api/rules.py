@@ -4,7 +4,7 @@ from decimal import Decimal
 
 from dynamics_emulator.api.messages import Caller
 from dynamics_emulator.api.values import Values
-from dynamics_emulator.errors import DataverseError, bad_state_pair, required_missing
+from dynamics_emulator.errors import DataverseError, bad_state_pair, date_out_of_range, required_missing
 from dynamics_emulator.identity import BASE_CURRENCY_ID, ROOT_BUSINESS_UNIT_ID
 from dynamics_emulator.odata.literals import exact_number_text
 from dynamics_emulator.organisation import Organisation, present_time
@@ -17,6 +17,7 @@ _PLATFORM_COLUMNS = frozenset(
     {"ownerid", "businessunitid", "administratorid", "organizationid", "transactioncurrencyid"}
 )
 _PLATFORM_TYPES = frozenset({ColumnType.UNIQUEIDENTIFIER, ColumnType.STATE, ColumnType.STATUS, ColumnType.BOOLEAN})
+_STATES = (ColumnType.STATE, ColumnType.STATUS)
 _SYSTEM_TABLES = frozenset({"systemuser", "businessunit", "organization", "connectionrole"})
 
 
@@ -28,9 +29,7 @@ def created(organisation: Organisation, table: Table, caller: Caller, values: Va
     now = present_time(organisation)
     row = dict(values)
     row.update(_stamp(table, caller, now, ("created", "modified")))
-    if row.get("overriddencreatedon"):
-        # The caller's date becomes createdon, and this column then tells when the row really came.
-        row["createdon"], row["overriddencreatedon"] = row["overriddencreatedon"], now
+    _override_creation(table, row, now)
     if "ownerid" in table.columns and not row.get("ownerid"):
         row["ownerid"], row["ownerid__type"] = caller.user_id, "systemuser"
     _fill_defaults(table, row)
@@ -49,7 +48,11 @@ def updated(organisation: Organisation, table: Table, caller: Caller, values: Va
 
 
 def completed(organisation: Organisation, table: Table, row: Values, stored: Values) -> Values:
-    """Add the values that follow from others: names, owner, state and status, currency."""
+    """Add the values that follow from others: names, owner, state and status, currency.
+
+    Raises a 400 when a value is cleared that each row has, or when state and status do not fit each other.
+    """
+    _require_kept(table, row)
     _complete_state(table, row)
     _complete_owner(organisation, table, row)
     if table.name in _FULL_NAMES and ("firstname" in row or "lastname" in row):
@@ -58,6 +61,24 @@ def completed(organisation: Organisation, table: Table, row: Values, stored: Val
         row["fullname"] = " ".join(parts) or None
     _complete_money(organisation, table, row, stored)
     return row
+
+
+def _require_kept(table: Table, row: Values) -> None:
+    for name, value in row.items():
+        column = table.find(name) if value is None else None
+        if column and (column.type in _STATES or (column.is_lookup and column.required == "SystemRequired")):
+            raise required_missing(name)
+
+
+def _override_creation(table: Table, row: Values, now: str) -> None:
+    """Let the caller's date become createdon, and overriddencreatedon tell when the row really came."""
+    name = "overriddencreatedon"
+    stated = row.get(name)
+    if not stated:
+        return
+    if str(stated) > now:
+        raise date_out_of_range(name, table.name)
+    row["createdon"], row[name] = stated, now
 
 
 def _stamp(table: Table, caller: Caller, now: str, events: tuple[str, ...]) -> Values:

@@ -3,13 +3,23 @@
 from typing import Any
 
 from dynamics_emulator.api.messages import ExactNumber
-from dynamics_emulator.errors import number_out_of_range, option_out_of_range, payload_error, text_too_long
+from dynamics_emulator.errors import (
+    date_out_of_range,
+    number_out_of_range,
+    option_out_of_range,
+    payload_error,
+    text_too_long,
+)
 from dynamics_emulator.odata.literals import exact_number_text, guid_text, moment_text
 from dynamics_emulator.schema.model import Column, ColumnType, Table
 from dynamics_emulator.storage.database import SqlValue
 
 Values = dict[str, SqlValue]
 """Stored values of a row by stored column name."""
+
+_WHOLE_NUMBERS = {ColumnType.INTEGER: (-(2**31), 2**31 - 1), ColumnType.BIG_INT: (-(2**63), 2**63 - 1)}
+"""What the type itself can hold, for columns without bounds of their own."""
+_FIRST_YEAR = 1753
 
 
 def stored_value(table: Table, column: Column, value: Any) -> SqlValue:
@@ -41,7 +51,7 @@ def _convert(table: Table, column: Column, value: Any) -> SqlValue:  # noqa: PLR
             _in_range(table, column, float(_number(value)))
             return exact_number_text(_number(value), column.precision or 4)
         case ColumnType.DATE_TIME:
-            return moment_text(column, _require(value, str))
+            return _moment(table, column, _require(value, str))
         case _:
             return guid_text(_require(value, str))
 
@@ -74,14 +84,23 @@ def _number(value: Any) -> str:
 
 
 def _in_range(table: Table, column: Column, value: float) -> Any:
-    low, high = column.minimum, column.maximum
+    lowest, highest = _WHOLE_NUMBERS.get(column.type, (None, None))
+    low = lowest if column.minimum is None else column.minimum
+    high = highest if column.maximum is None else column.maximum
     if (low is not None and value < low) or (high is not None and value > high):
         raise number_out_of_range(column.name, table.name, value)
     return value
 
 
+def _moment(table: Table, column: Column, text: str) -> str:
+    moment = moment_text(column, text)
+    if int(moment.partition("-")[0]) < _FIRST_YEAR:
+        raise date_out_of_range(column.name, table.name)
+    return moment
+
+
 def _option(table: Table, column: Column, value: int) -> int:
-    if column.options and value not in column.labels:
+    if value not in column.labels:
         raise option_out_of_range(column.name, table.name, value)
     return value
 

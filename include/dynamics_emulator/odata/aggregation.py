@@ -75,13 +75,25 @@ def parse_apply(text: str, scope: Scope) -> Aggregation:
 
 def _last_step(name: str, inside: str, conditions: Sequence[str], scope: Scope) -> Aggregation:
     if name == "aggregate":
-        return Aggregation(conditions, (), _aggregates(inside, scope))
+        aggregates = _aggregates(inside, scope)
+        _require_distinct([item.alias for item in aggregates])
+        return Aggregation(conditions, (), aggregates)
     match = _GROUPS.fullmatch(inside.strip())
     if name != "groupby" or match is None:
         step = f"{name}({inside})"
         raise _unsupported(step)
     groups = [_group(path, scope) for path in split_outside(match["columns"], ",")]
-    return Aggregation(conditions, groups, _aggregates(match["items"], scope) if match["items"] else ())
+    aggregates = _aggregates(match["items"], scope) if match["items"] else []
+    _require_distinct([*(group.name for group in groups), *(item.alias for item in aggregates)])
+    return Aggregation(conditions, groups, aggregates)
+
+
+def _require_distinct(names: Sequence[str]) -> None:
+    """A row cannot show two values under one name."""
+    for name in names:
+        if names.count(name) > 1:
+            message = f"The name '{name}' stands more than once in $apply."
+            raise bad_query(message)
 
 
 def _unsupported(text: str) -> DataverseError:

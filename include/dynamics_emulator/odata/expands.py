@@ -11,6 +11,7 @@ from dynamics_emulator.schema.model import Schema, Table
 
 _EXPAND_LIMIT = 15
 _EXPAND = re.compile(r"(?P<name>\w+)(?P<ref>/\$ref)?(?:\((?P<options>.*)\))?", re.DOTALL)
+_ALIAS = re.compile(r"'(?:[^']|'')*'|(?P<alias>@[A-Za-z_]\w*)")
 _OPTIONS = ("$select", "$filter", "$orderby", "$top", "$expand")
 
 
@@ -49,6 +50,9 @@ def _parse_part(text: str) -> Expand:
         if name not in _OPTIONS:
             message = f"The query option '{name}' is not supported in $expand."
             raise bad_query(message)
+    if any(found["alias"] for found in _ALIAS.finditer(match["options"] or "")):
+        message = "Parameter aliases are not supported inside $expand."
+        raise bad_query(message)
     return Expand(match["name"], options, match["ref"] is not None)
 
 

@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl, quote
 
 from dynamics_emulator.errors import DataverseError, bad_query
 
-_KNOWN = frozenset(
+KNOWN_OPTIONS = frozenset(
     {"$select", "$expand", "$orderby", "$filter", "$top", "$count", "$skiptoken", "$deltatoken", "$apply", "$id"}
 )
 KEPT_IN_LINKS = "!$'()*,/:;=@?"
@@ -63,7 +63,7 @@ def parse_options(query: str) -> QueryOptions:
             aliases[name] = text
         elif not name.startswith("$"):
             others[name] = text
-        elif name in _KNOWN:
+        elif name in KNOWN_OPTIONS:
             values[name] = text
         else:
             message = f"The query parameter {name} is not supported."

@@ -26,6 +26,7 @@ class FunctionCall:
 
 
 Compiler = Callable[[FunctionCall, Scope], str]
+_LISTS = frozenset({"In", "NotIn", "ContainValues", "DoesNotContainValues"})
 
 
 def compile_call(call: FunctionCall, scope: Scope) -> str:
@@ -34,11 +35,17 @@ def compile_call(call: FunctionCall, scope: Scope) -> str:
     Raises a 400 for an unknown function, and for arguments that do not fit the column.
     """
     try:
+        _require_values(call)
         compiler = _COMPILERS.get(call.name)
         return compiler(call, scope) if compiler else _in_window(call, scope)
     except (ValueError, KeyError, OverflowError) as problem:
         message = f"Invalid arguments for the function {call.name} on '{call.operand.column.name}'."
         raise bad_query(message) from problem
+
+
+def _require_values(call: FunctionCall) -> None:
+    if call.name in _LISTS and not call.arguments:
+        raise ValueError(call.name)
 
 
 def _one_of(call: FunctionCall, scope: Scope) -> str:

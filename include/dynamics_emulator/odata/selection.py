@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from urllib.parse import quote as percent_encoded
 
 from dynamics_emulator.errors import bad_query, unknown_property
@@ -147,8 +147,7 @@ def _inner_row(item: Expand, inner: Scope, printing: Printing, link: str | None 
 def _filtered(item: Expand, inner: Scope, condition: str) -> str:
     if "$filter" not in item.options:
         return condition
-    # Aliases of the request are not known inside of $expand.
-    return f"{condition} AND {compile_filter(item.options['$filter'], replace(inner, aliases={}))}"
+    return f"{condition} AND {compile_filter(item.options['$filter'], inner)}"
 
 
 def _many(item: Expand, scope: Scope, printing: Printing) -> str:
@@ -157,7 +156,7 @@ def _many(item: Expand, scope: Scope, printing: Printing) -> str:
     collection = scope.schema.collections[scope.table.name].get(item.name)
     row = _inner_row(item, inner, printing, collection.column if collection else None)
     condition = _filtered(item, inner, tie)
-    order = order_clause(sort_terms(item.options.get("$orderby"), replace(inner, aliases={})))
+    order = order_clause(sort_terms(item.options.get("$orderby"), inner))
     limit = printing.page or min(_top(item), printing.expand_limit)
     ending = f"FROM {inner.source} WHERE {condition} ORDER BY {order} LIMIT"
     listing = f"(SELECT '[' || ifnull(group_concat(line, ','), '') || ']' FROM (SELECT {row} AS line {ending} {limit}))"

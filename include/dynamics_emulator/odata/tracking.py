@@ -6,13 +6,13 @@ from datetime import UTC, datetime, timedelta
 
 from dynamics_emulator.errors import DataverseError
 from dynamics_emulator.odata.options import QueryOptions
-from dynamics_emulator.schema.model import Table
+from dynamics_emulator.schema.model import Schema, Table
 from dynamics_emulator.settings import Settings
 from dynamics_emulator.storage.database import Database
 
 _TOKEN = re.compile(r"(\d+)!(\d\d/\d\d/\d{4} \d\d:\d\d:\d\d)")
 STAMP_FORMAT = "%m/%d/%Y %H:%M:%S"
-_REFUSED = ("$filter", "$orderby", "$expand", "$top")
+_REFUSED = ("$filter", "$orderby", "$expand", "$top", "$apply")
 _FLOOR = "tracking_floor"
 
 
@@ -43,15 +43,29 @@ def parse_token(text: str) -> DeltaToken:
     return DeltaToken(int(match.group(1)), issued)
 
 
-def require_trackable(table: Table, options: QueryOptions, settings: Settings) -> None:
+def require_trackable(schema: Schema, table: Table, options: QueryOptions, settings: Settings) -> None:
     """Refuse a tracked read of a table without the flag, or with an option that tracking does not take."""
+    _require_tracked_sides(schema, table, settings)
     if not table.tracked:
         message = f"Entity {table.name} isn't enabled for change tracking."
         raise DataverseError(settings.tracking_disabled_status, "0x80072491", message)
-    for name in _REFUSED:
+    counting = ("$count",) if settings.tracked_count_refused else ()
+    for name in (*_REFUSED, *counting):
         if options.get(name) is not None:
             message = f'The "{name}" query parameter isn\'t supported when Change Tracking is enabled.'
             raise DataverseError(settings.refused_option_status, settings.refused_option_code, message)
+
+
+def _require_tracked_sides(schema: Schema, table: Table, settings: Settings) -> None:
+    """An N:N table has changes only when both of its sides are tracked (0x80072492)."""
+    links = [link for link in schema.many_to_many if link.intersect == table.name]
+    sides = {side.table for link in links for side in (link.first, link.second)}
+    if not all(schema.table(side).tracked for side in sides):
+        message = (
+            f"Changes cannot be retrieved for the intersect entity {table.name}, since both related entities are not "
+            "enabled for change tracking."
+        )
+        raise DataverseError(settings.tracking_disabled_status, "0x80072492", message)
 
 
 def require_fresh(token: DeltaToken, table: Table, database: Database, now: datetime, settings: Settings) -> None:

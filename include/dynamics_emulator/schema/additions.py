@@ -23,6 +23,6 @@ def amend(table: str, column: Column) -> Column:
         return replace(column, type=ColumnType.UNIQUEIDENTIFIER, targets=(), navigation=())
     if column.name == "versionnumber":
         return replace(column, required="None", creatable=False, updatable=False)
-    if column.type is ColumnType.OWNER:
+    if column.type is ColumnType.OWNER or (column.is_lookup and column.name == "transactioncurrencyid"):
         return replace(column, on_delete=OnDelete.RESTRICT)
     return amend_deletion(table, column)

@@ -10,6 +10,7 @@ from dynamics_emulator.schema import option_changes
 from dynamics_emulator.schema.declared import read_column, read_key, read_many_to_many, read_table
 from dynamics_emulator.schema.links import ManyToMany
 from dynamics_emulator.schema.model import Column, KeyStatus, Schema, Table
+from dynamics_emulator.schema.protected import require_free_column, require_own_table
 from dynamics_emulator.schema.source import build_schema
 
 Change = Mapping[str, Any]
@@ -25,12 +26,15 @@ def apply_change(schema: Schema, change: Change) -> Schema:
     """The schema after one change.
 
     Raises KeyError when the table, column or key does not exist, ValueError for an unknown kind, or for something that
-    exists already. A dropped column keeps its stored values, so that nothing but the metadata changes.
+    exists already or that the platform needs. A dropped column keeps its stored values, so that nothing but the
+    metadata changes.
     """
     kind = change["kind"]
     if kind in _SCHEMA_CHANGES:
         return _SCHEMA_CHANGES[kind](schema, change)
     table = schema.table(change["table"])
+    if kind in _REPLACING:
+        require_free_column(table, change["column"])
     if kind in _TABLE_CHANGES:
         return _with_table(schema, _TABLE_CHANGES[kind](table, change))
     if kind in _COLUMN_CHANGES:
@@ -58,7 +62,8 @@ def _add_table(schema: Schema, change: Change) -> Schema:
 
 
 def _drop_table(schema: Schema, change: Change) -> Schema:
-    gone = schema.table(change["table"]).name
+    require_own_table(schema.table(change["table"]))
+    gone = change["table"]
 
     def stays(relationship: ManyToMany) -> bool:
         return gone not in (relationship.intersect, relationship.first.table, relationship.second.table)
@@ -167,6 +172,8 @@ def _set_length(column: Column, change: Change) -> Column:
     return replace(column, max_length=int(change["length"]))
 
 
+_REPLACING = frozenset({"drop", "rename", "retype"})
+"""Changes after which a column of the old name and type is not there any more."""
 _SCHEMA_CHANGES: Mapping[str, Callable[[Schema, Change], Schema]] = {
     "add_table": _add_table,
     "drop_table": _drop_table,

@@ -36,7 +36,7 @@ $(STAMP): constraints.txt requirements.txt pyproject.toml
 	@touch $@
 
 .PHONY: demo
-demo: $(STAMP) ## Start everything, sync a sample organisation twice, and compare both sides (MARKETING=postgres for PostgreSQL)
+demo: $(STAMP) ## Start everything, sync a sample organisation twice, and compare both sides (MARKETING=postgres for PostgreSQL, PROFILE=customised for another kind of tenant)
 	@$(BIN)/python -m dynamics_demo demo --marketing $(MARKETING) $(if $(PROFILE),--profile $(PROFILE)) $(ARGS)
 
 .PHONY: demo-faults
@@ -86,10 +86,9 @@ lock-check: $(STAMP) ## Check that constraints.txt is what satisfies the require
 		|| { echo "constraints.txt is not what satisfies requirements.txt and pyproject.toml. Next: make lock"; exit 1; }
 
 .PHONY: emulator
-emulator: $(STAMP) ## Run the local Dynamics alone, in the foreground (ROWS=12000 PORT=8443 PROFILE=standard SEED=7 FOLDER=.local/emulator)
-	@mkdir -p $(or $(FOLDER),.local/emulator)
-	@exec $(BIN)/python -m dynamics_emulator serve --folder $(or $(FOLDER),.local/emulator) --port $(PORT) \
-		--control-port $(or $(CONTROL_PORT),$(if $(filter 0,$(PORT)),0,$(shell expr $(PORT) + 1))) \
+emulator: $(STAMP) ## Run the local Dynamics alone, in the foreground (ROWS=12000 PORT=8443 CONTROL_PORT=8444 PROFILE=standard SEED=7 FOLDER=.local/emulator)
+	@exec $(BIN)/python -m dynamics_emulator serve --folder '$(or $(FOLDER),.local/emulator)' --port $(PORT) \
+		--control-port $(or $(CONTROL_PORT),$(if $(filter 0,$(PORT)),0,$(shell expr $(PORT) + 1 2>/dev/null))) \
 		$(if $(ROWS),--rows $(ROWS)) $(if $(PROFILE),--profile $(PROFILE)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 .PHONY: bench-emulator

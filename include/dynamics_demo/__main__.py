@@ -11,6 +11,7 @@ from dynamics_demo.problems import DemoError
 from dynamics_demo.services import Sample, Services
 from dynamics_demo.story import run_demo, run_up
 from dynamics_demo.trouble import Trouble
+from dynamics_emulator.schema.profiles import Profile
 
 #: Rows of the sample organisation, over all tables.
 _ROWS = 12_000
@@ -53,13 +54,18 @@ def _parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text)
         command.add_argument("--marketing", choices=[kind.value for kind in Marketing], default=Marketing.SQLITE.value)
         command.add_argument("--rows", type=int, default=_ROWS, help="rows of the sample organisation, if it is new")
-        command.add_argument("--profile", help="profile of the sample organisation, if it is new: standard, customised")
+        _add_profile(command)
     text = "let the local Dynamics fail in this way while rows are copied; may be repeated"
     commands.choices["demo"].add_argument("--fault", action="append", default=[], metavar="NAME", help=text)
     text = "share of the requests that each fault hits"
     commands.choices["demo"].add_argument("--probability", type=float, default=0.05, help=text)
     commands.add_parser("stop", help="end what was started")
     return parser
+
+
+def _add_profile(command: argparse.ArgumentParser) -> None:
+    text = "profile of the sample organisation, if it is new (standard)"
+    command.add_argument("--profile", choices=[str(profile) for profile in Profile], help=text)
 
 
 if __name__ == "__main__":

@@ -31,6 +31,8 @@ class ProcessRecord:
     #: The folder of the records. A copy of it does not make the processes those of the copy.
     home: str
     ending: int = signal.SIGTERM
+    #: How long the log was, in bytes, when the process began to write to it.
+    log_start: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,7 @@ def start_process(
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
+        log_start = output.tell()
         process = subprocess.Popen(  # noqa: S603 - the commands are the demo's own, without a shell
             command,
             env=dict(environment),
@@ -83,14 +86,14 @@ def start_process(
             start_new_session=True,
         )
     _STARTED[process.pid] = process
-    return record_process(name, process.pid, records=records, ending=ending)
+    return record_process(name, process.pid, records=records, ending=ending, log_start=log_start)
 
 
 def record_process(
-    name: str, pid: int, *, records: ProcessRecords, ending: signal.Signals = signal.SIGTERM
+    name: str, pid: int, *, records: ProcessRecords, ending: signal.Signals = signal.SIGTERM, log_start: int = 0
 ) -> ProcessRecord:
-    """Record a running process; `ending` is the signal that asks it to end."""
-    record = ProcessRecord(name, pid, psutil.Process(pid).create_time(), str(records.folder), int(ending))
+    """Record a running process; `ending` is the signal that asks it to end, and its output begins at `log_start`."""
+    record = ProcessRecord(name, pid, psutil.Process(pid).create_time(), str(records.folder), int(ending), log_start)
     records.write(record)
     return record
 

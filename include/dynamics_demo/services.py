@@ -2,8 +2,10 @@
 
 import json
 import signal
+import sqlite3
 import sys
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -107,14 +109,30 @@ class Services:
         return connection
 
     def check_alive(self, name: str) -> None:
-        """Raise DemoError with the end of its log if a server that should run has ended."""
+        """Raise DemoError with the end of its log, as far as it is of this start, if a server has ended."""
         if not self._runs(name):
-            log = self.log_of(name)
-            end = (
-                "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:]) if log.exists() else ""
-            )
+            log, record = self.log_of(name), self.records.read(name)
+            written = log.read_bytes()[record.log_start if record else 0 :] if log.exists() else b""
+            end = "\n".join(written.decode(errors="replace").splitlines()[-15:])
             message = f"{name} ended while it should run. The end of {log}:\n{end}"
             raise DemoError(message)
+
+    def kept_profile(self) -> str | None:
+        """Return the profile of the local Dynamics' organisation, or None if there is none yet."""
+        file = self.installation.emulator / "organisation.sqlite"
+        try:
+            with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+                found = connection.execute("SELECT value FROM _state WHERE key = 'profile'").fetchone()
+        except sqlite3.Error:
+            return None
+        return None if found is None else str(found[0])
+
+    def require_profile(self, sample: Sample) -> None:
+        """Raise DemoError if the local Dynamics has an organisation of another profile than the sample's."""
+        kept = self.kept_profile()
+        if sample.profile and kept and sample.profile != kept:
+            message = f"The local Dynamics has the profile {kept}, not {sample.profile}; nothing was started anew. "
+            raise DemoError(message + "Run `make clean` first, which removes its data.")
 
     def running(self) -> frozenset[str]:
         """Return the names of the servers that run."""

@@ -18,6 +18,7 @@ from dynamics_demo.settings_file import (
     read_settings,
     with_local_values,
 )
+from dynamics_emulator.schema.profiles import Profile
 
 _DEADLINE = 180.0
 _TITLES = {"airflow": "Airflow", "emulator": "the local Dynamics"}
@@ -57,6 +58,8 @@ def _start_servers(installation: Installation, sample: Sample) -> tuple[Services
     for name, title in _TITLES.items():
         if services.ports[name] != PREFERRED_PORTS[name]:
             say(f"  Port {PREFERRED_PORTS[name]} was not free, so {title} uses {services.ports[name]}.")
+    services.require_profile(sample)
+    say(f"  The local Dynamics has the profile {services.kept_profile() or sample.profile or Profile.STANDARD}.")
     services.start_emulator(sample)
     socket_folder = services.start_postgres()
     services.start_airflow(socket_folder)

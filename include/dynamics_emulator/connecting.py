@@ -2,7 +2,9 @@
 
 import json
 import shlex
+import sys
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from dynamics_emulator.identity import CLIENT_ID, CLIENT_SECRET, TENANT_ID
 
@@ -64,11 +66,11 @@ def _curl(connection: Connection) -> Recipe:
     read = f"{connection.url}/api/data/v9.2/leads?$select=lastname&$top=3"
     pick = "import json, sys; print(json.load(sys.stdin)['access_token'])"
     lines = [
-        f"export CURL_CA_BUNDLE={shlex.quote(connection.ca_file)}",
-        f"TOKEN=$(curl -s {connection.authority}/oauth2/v2.0/token -d grant_type=client_credentials \\",
+        f"CA={shlex.quote(connection.ca_file)}",
+        f'TOKEN=$(curl -s --cacert "$CA" {connection.authority}/oauth2/v2.0/token -d grant_type=client_credentials \\',
         f"  -d client_id={connection.client_id} -d client_secret={connection.client_secret} \\",
         f'  -d scope={connection.url}/.default | python3 -c "{pick}")',
-        f'curl -s -H "Authorization: Bearer $TOKEN" {shlex.quote(read)}',
+        f'curl -s --cacert "$CA" -H "Authorization: Bearer $TOKEN" {shlex.quote(read)}',
     ]
     return Recipe("curl", "A token, and three leads.", "\n".join(lines))
 
@@ -79,14 +81,13 @@ def _sdk(connection: Connection) -> Recipe:
         f"os.environ['REQUESTS_CA_BUNDLE'] = {connection.ca_file!r}",
         "from azure.identity import ClientSecretCredential",
         "from PowerPlatform.Dataverse.client import DataverseClient",
-        "credential = ClientSecretCredential(",
-        f"    {connection.tenant_id!r}, {connection.client_id!r}, {connection.client_secret!r},",
-        f"    authority={connection.url!r}, disable_instance_discovery=True,",
-        ")",
-        f"client = DataverseClient({connection.url!r}, credential)",
-        "print(client.records.list('lead', select=['lastname'], top=3))",
+        f"names = ({connection.tenant_id!r}, {connection.client_id!r}, {connection.client_secret!r})",
+        f"options = {{'authority': {connection.url!r}, 'disable_instance_discovery': True}}",
+        f"client = DataverseClient({connection.url!r}, ClientSecretCredential(*names, **options))",
+        "leads = client.records.list('lead', select=['lastname'], top=3)",
+        "print(*(lead['lastname'] for lead in leads), sep='\\n')",
     ]
-    text = "Microsoft's PowerPlatform-Dataverse-Client, signed in by azure-identity."
+    text = "Three names, for a prompt of Python; needs: pip install PowerPlatform-Dataverse-Client azure-identity."
     return Recipe("Python SDK", text, "\n".join(lines))
 
 
@@ -98,15 +99,18 @@ def _airflow(connection: Connection) -> Recipe:
         "ca_file": connection.ca_file,
     }
     lines = [
-        f"airflow connections add dynamics_default --conn-type dynamics --conn-host {host} --conn-port {port} \\",
+        f"PYTHONPATH=plugins {beside_python('airflow')} connections add dynamics_default --conn-type dynamics \\",
+        f"  --conn-host {host} --conn-port {port} \\",
         f"  --conn-login {connection.client_id} --conn-password {connection.client_secret} \\",
         f"  --conn-extra {shlex.quote(json.dumps(extra))}",
     ]
-    return Recipe("Airflow", "A connection of the type that the sync brings along.", "\n".join(lines))
+    return Recipe(
+        "Airflow", "A connection of the type that the sync brings along; from the project's folder.", "\n".join(lines)
+    )
 
 
 def _control(connection: Connection) -> Recipe:
-    command = "python -m dynamics_emulator control"
+    command = f"{beside_python(Path(sys.executable).name)} -m dynamics_emulator control"
     if connection.control_url is None:
         return Recipe(
             "Switchboard", "It is off. Start the emulator with --control-port to have it.", f"{command} --help"
@@ -117,3 +121,9 @@ def _control(connection: Connection) -> Recipe:
         f"{command} status",
     ]
     return Recipe("Switchboard", "Faults, limits, schema changes and the clock.", "\n".join(lines))
+
+
+def beside_python(command: str) -> str:
+    """A command of the Python that runs, as a shell takes it; relative when it lies below the current folder."""
+    path = Path(sys.executable).with_name(command)
+    return shlex.quote(str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path))

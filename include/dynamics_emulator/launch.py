@@ -14,24 +14,30 @@ from typing import TextIO
 from dynamics_emulator.connecting import Connection, connection_to, recipes
 from dynamics_emulator.control.actions import Control
 from dynamics_emulator.control.http import build_control_application
+from dynamics_emulator.control.overview import TableCounts
+from dynamics_emulator.folder import ANOTHER_FOLDER, NotStartedError, hold, told
 from dynamics_emulator.sample.oddities import Oddities
-from dynamics_emulator.sample.seeding import fill
+from dynamics_emulator.sample.seeding import DEFAULT_ROWS, fill
 from dynamics_emulator.schema.profiles import Profile
 from dynamics_emulator.serving import Emulation, bind, make_server, open_emulation
 from dynamics_emulator.settings import Settings
 
 _SAID_EVERY_SECONDS = 5.0
+_DEFAULT_SEED = 7
 
 
 @dataclass(frozen=True)
 class Launch:
-    """What is to be served, and where; without a control port there is no control API."""
+    """What is to be served, and where; without a control port there is no control API.
+
+    ``rows``, ``seed`` and ``profile`` are None where nobody asked for any.
+    """
 
     folder: Path
     port: int
     control_port: int | None
-    rows: int
-    seed: int
+    rows: int | None = None
+    seed: int | None = None
     profile: Profile | None = None
     oddities: Oddities = Oddities.GENTLE
 
@@ -39,15 +45,15 @@ class Launch:
 def serve(launch: Launch) -> None:
     """Serve until SIGTERM or Ctrl-C.
 
-    Raises OSError when a port is taken, with nothing left behind, and ValueError when the folder holds an organisation
-    of another profile.
+    Raises NotStartedError when a port is taken, with nothing left behind, and when the folder cannot be served: it is
+    served already, is no folder, or holds another profile or something that is no organisation.
     """
     with ExitStack() as stack:
         # The ports come first: a port that is taken must not leave half an organisation behind.
-        listener = stack.enter_context(bind(launch.port))
-        control = None if launch.control_port is None else stack.enter_context(bind(launch.control_port))
-        emulation = open_emulation(launch.folder, seed=launch.seed, settings=Settings(), profile=launch.profile)
-        stack.callback(emulation.organisation.close)
+        listener = stack.enter_context(_listen(launch.port, "--port (with make: PORT=)"))
+        control = None if launch.control_port is None else stack.enter_context(_listen_for_control(launch.control_port))
+        stack.enter_context(hold(launch.folder))
+        emulation = stack.enter_context(_opened(launch))
         _fill(emulation, launch)
         control_url = stack.enter_context(_control_server(emulation, control)) if control else None
         emulation.page.control_url = control_url
@@ -59,6 +65,29 @@ def serve(launch: Launch) -> None:
         server.run([listener])
 
 
+def _listen(port: int, option: str) -> socket.socket:
+    try:
+        return bind(port)
+    except OSError as problem:
+        message = f"The emulator could not listen on port {port} ({problem.strerror}). Name another with {option}."
+        raise NotStartedError(message) from problem
+
+
+def _listen_for_control(port: int) -> socket.socket:
+    return _listen(port, "--control-port (with make: CONTROL_PORT=)")
+
+
+@contextmanager
+def _opened(launch: Launch) -> Iterator[Emulation]:
+    seed = _DEFAULT_SEED if launch.seed is None else launch.seed
+    with told(launch.folder):
+        emulation = open_emulation(launch.folder, seed=seed, settings=Settings(), profile=launch.profile)
+    try:
+        yield emulation
+    finally:
+        emulation.organisation.close()
+
+
 def _url(scheme: str, listener: socket.socket) -> str:
     return f"{scheme}://localhost:{listener.getsockname()[1]}"
 
@@ -68,13 +97,29 @@ def _keys(folder: Path) -> str:
 
 
 def _fill(emulation: Emulation, launch: Launch) -> None:
-    if launch.rows:
+    organisation = emulation.organisation
+    rows = DEFAULT_ROWS if launch.rows is None else launch.rows
+    seed = _DEFAULT_SEED if launch.seed is None else launch.seed
+    if rows:
         progress = Progress()
-        fill(emulation.organisation, launch.rows, launch.seed, launch.oddities, progress.report)
+        fill(organisation, rows, seed, launch.oddities, progress.report)
         progress.end()
-        asked, held = f"{launch.rows} rows, seed {launch.seed}", emulation.organisation.database.read_state("seeded")
-        if held != asked:
-            print(f"This folder holds a sample of {held} and keeps it; name another --folder for one of {asked}.")
+    say_what_is_held(launch, organisation.database.read_state("seeded"))
+    counts = TableCounts(organisation).read()
+    print(f"The organisation has {sum(counts.values()):,} rows in {len(counts)} tables.")
+
+
+def say_what_is_held(launch: Launch, held: str | None) -> None:
+    """Say that the sample of a folder is not what was asked for, naming only what was."""
+    if held is None:
+        print("The organisation is empty: it has no sample, only the rows that each organisation begins with.")
+        return
+    rows = None if launch.rows is None else f"{launch.rows} rows"
+    seed = None if launch.seed is None else f"seed {launch.seed}"
+    missed = [asked for asked in (rows, seed) if asked and asked not in held.split(", ")]
+    if missed:
+        print(f"This folder keeps its sample of {held}; {' and '.join(missed)} cannot be had here.")
+        print(f"{ANOTHER_FOLDER}, or remove this one (make clean removes .local).")
 
 
 @dataclass
@@ -101,7 +146,8 @@ class Progress:
         if self.stream.isatty():
             self.stream.write("\r\033[K")
         if seconds >= 1:
-            self.stream.write(f"The organisation was filled in {seconds:.0f} seconds.\n")
+            unit = "second" if round(seconds) == 1 else "seconds"
+            self.stream.write(f"The organisation was filled in {seconds:.0f} {unit}.\n")
         self.stream.flush()
 
 

@@ -8,6 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dynamics_emulator.control.faults import Fault
 from dynamics_emulator.control.journal import RequestEntry, plain_path
+from dynamics_emulator.control.path_names import PathNames
 from dynamics_emulator.organisation import Organisation
 
 _API = "/api/data/"
@@ -21,6 +22,7 @@ class Line:
     def __init__(self, application: ASGIApp, organisation: Organisation) -> None:
         self._application = application
         self._organisation = organisation
+        self._names = PathNames()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, and write it down."""
@@ -46,21 +48,22 @@ class Line:
             await asyncio.sleep(settings.slow_milliseconds / 1000)
         paced = Pace(send, settings.bandwidth_bytes_per_second) if settings.bandwidth_bytes_per_second else send
         if faults.strikes(Fault.DROP_BEFORE, address):
-            send.abort()
+            await send.abort(receive)
         elif faults.strikes(Fault.DROP_AFTER, address):
             await self._application(scope, receive, _swallow)
-            send.abort()
+            await send.abort(receive)
         elif faults.strikes(Fault.DROP_DURING, address):
-            await self._application(scope, receive, Half(paced))
-            send.abort()
+            await self._application(scope, receive, Unfinished(paced, _halved))
+            await send.abort(receive)
         elif faults.strikes(Fault.WRONG_LENGTH, address):
-            await self._application(scope, receive, Overstated(paced))
-            send.abort()
+            await self._application(scope, receive, Unfinished(paced, _overstated))
+            await send.abort(receive)
         else:
             await self._application(scope, receive, paced)
 
     def _write_down(self, scope: Scope, meter: "Meter", seconds: float) -> None:
-        path = plain_path(scope["path"], scope["query_string"].decode("latin-1"))
+        names = self._names.of(self._organisation.schema)
+        path = plain_path(scope["path"], scope["query_string"].decode("latin-1"), names)
         now = self._organisation.clock.now()
         entry = RequestEntry(now, scope["method"], path, meter.status, seconds * 1000, meter.bytes_sent)
         self._organisation.journal.add(entry)
@@ -85,44 +88,49 @@ class Meter:
         self.bytes_sent += len(message.get("body", b""))
         await self._send(message)
 
-    def abort(self) -> None:
-        """Break the connection."""
+    async def abort(self, receive: Receive) -> None:
+        """Break the connection, and wait until the server has noticed: it would miss the rest of the answer."""
         # ASGI has no message for it, so this reaches through uvicorn's send() to the transport.
         cycle = getattr(self._send, "__self__")  # noqa: B009 - a plain attribute would not type-check on a callable
         cycle.transport.abort()
+        while (await receive())["type"] != "http.disconnect":
+            pass
 
 
-class Half:
-    """Sends the head of an answer and half of its body."""
+class Unfinished:
+    """Sends an answer as ``spoil`` makes its parts, and never ends it.
 
-    def __init__(self, send: Send) -> None:
+    Of an answer without a body nothing is sent: a client that has the head of a 204 has all of it.
+    """
+
+    def __init__(self, send: Send, spoil: Callable[[Message], Message]) -> None:
         self._send = send
-
-    async def __call__(self, message: Message) -> None:
-        """Send a part of the answer."""
-        body = message.get("body", b"")
-        if message["type"] == "http.response.body":
-            message = {**message, "body": body[: len(body) // 2], "more_body": True}
-        await self._send(message)
-
-
-class Overstated:
-    """Sends a whole answer whose Content-Length promises more."""
-
-    def __init__(self, send: Send) -> None:
-        self._send = send
+        self._spoil = spoil
+        self._head: Message | None = None
 
     async def __call__(self, message: Message) -> None:
         """Send a part of the answer."""
         if message["type"] == "http.response.start":
-            headers = [(name, _overstated(name, value)) for name, value in message["headers"]]
-            message = {**message, "headers": headers}
-        else:
-            message = {**message, "more_body": True}
-        await self._send(message)
+            self._head = message
+        elif message.get("body"):
+            if self._head is not None:
+                await self._send(self._spoil(self._head))
+                self._head = None
+            await self._send(self._spoil({**message, "more_body": True}))
 
 
-def _overstated(name: bytes, value: bytes) -> bytes:
+def _halved(message: Message) -> Message:
+    body = message.get("body", b"")
+    return {**message, "body": body[: len(body) // 2]} if body else message
+
+
+def _overstated(message: Message) -> Message:
+    if "headers" not in message:
+        return message
+    return {**message, "headers": [(name, _promised(name, value)) for name, value in message["headers"]]}
+
+
+def _promised(name: bytes, value: bytes) -> bytes:
     return str(int(value) + _PROMISED_TOO_MUCH).encode() if name.lower() == b"content-length" else value
 
 

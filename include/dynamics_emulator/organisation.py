@@ -135,7 +135,7 @@ def _keep_profile(database: Database, asked: Profile | None) -> None:
         with database.transaction():
             database.write_state("profile", str(kept))
     if asked is not None and asked != kept:
-        message = f"the organisation in this folder has the profile {kept!s}, not {asked!s}; choose another folder"
+        message = f"the organisation in this folder has the profile {kept!s}, not {asked!s}"
         raise ValueError(message)
 
 

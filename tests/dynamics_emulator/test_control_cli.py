@@ -1,6 +1,7 @@
 """The switchboard from a terminal, and the API behind it."""
 
 import json
+import shlex
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,8 +11,11 @@ import pytest
 import requests
 
 from dynamics_emulator.__main__ import main
+from dynamics_emulator.control.examples import EXAMPLES
 from dynamics_emulator.control.http import ORDERS, build_control_application
 from dynamics_emulator.serving import bind, make_server
+from dynamics_emulator.settings import Settings
+from dynamics_emulator.signin.refusals import REFUSALS
 from dynamics_emulator.testing_client import Client
 
 Run = Callable[..., int]
@@ -176,22 +180,132 @@ def test_status(leads: Client, control: Run, capsys: pytest.CaptureFixture[str])
         ("fault", "add", "slow", "--at", "3", "--times", "2"),
         ("privilege", "revoke", "nothing", "Read"),
         ("environment", "refresh"),
+        ("tracking", "expire", "leads"),
+        ("option", "add", "lead", "subject", "1", "One"),
+        ("option", "remove", "lead", "leadsourcecode", "4711"),
+        ("option", "relabel", "lead", "leadsourcecode", "4711", "x"),
+        ("column", "shorten", "lead", "budgetamount", "5"),
+        ("column", "add", "lead", "acme_x", "String", "--facts", '{"lenght": 5}'),
+        ("column", "add", "lead", "acme_x", "String", "--facts", '{"required": "Sometimes"}'),
+        ("rule", "add", "lead", "lastname is Ng", "No"),
+        ("rule", "add", "lead", "nothing eq 'Ng'", "No"),
+        ("sign-in", "refuse", "nothing"),
+        ("key", "add", "lead", "acme_x", "nothing"),
         ("job", "run", "bulk-update", "lead", "--rows", "0"),
+        ("column", "drop", "lead", "leadid"),
+        ("column", "rename", "lead", "versionnumber", "version"),
+        ("column", "retype", "lead", "statecode", "String"),
+        ("column", "drop", "systemuser", "applicationid"),
+        ("clock", "advance", "1e308"),
+        ("clock", "advance", "2.3e11"),
+        ("clock", "stop", "9999-12-31T23:59:59Z"),
+        ("clock", "stop", "2026-03-01T08:00:00"),
+        ("set", "latency_milliseconds=600001"),
+        ("set", "slow_milliseconds=1e9"),
     ],
 )
 def test_what_is_refused_is_told_and_not_done(
     client: Client, control: Run, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
 ) -> None:
     schema, settings = client.emulator.organisation.schema, client.emulator.organisation.settings
+    before = client.emulator.organisation.clock.now()
 
     assert control(*words) == 1
 
     told = capsys.readouterr().err
     assert told.startswith("The switchboard refused it: ")
     assert told.endswith("Nothing was done.\n")
+    assert "status 500" not in told
     assert client.emulator.organisation.schema is schema
     assert client.emulator.organisation.settings == settings
+    assert 0 <= (client.emulator.organisation.clock.now() - before).total_seconds() < 60
+    assert client.get("leads").status_code == 200
     assert client.emulator.control.active_faults() == []
+    assert client.emulator.organisation.rules == []
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("tracking", "expire", "leads"), "the table of this entity set is lead"),
+        (("tracking", "expire", "laed"), "near it are: lead"),
+        (("set", "page_sice=7"), "near it are: page_size"),
+        (("sign-in", "refuse", "nothing"), "there is no refusal nothing"),
+        (("option", "remove", "lead", "leadsourcecode", "777"), "there are: 1, 10, 2"),
+        (("column", "add", "lead", "x", "String", "--facts", '{"lenght": 5}'), "near it are: length"),
+    ],
+)
+def test_refusals_name_what_was_meant(
+    control: Run, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], told: str
+) -> None:
+    assert control(*words) == 1
+    assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("fault", "add", "slow", "--at", "abc"), "like 3,7"),
+        (("column", "add", "lead", "x", "String", "--facts", "abc"), "is no JSON object"),
+        (("column", "add", "lead", "x", "Text"), "'MultiSelectPicklist'"),
+        (("column", "require", "lead", "fax", "Sometimes"), "'Recommended'"),
+        (("privilege", "revoke", "lead", "Look"), "'AppendTo'"),
+        (("privilege", "grant", "lead", "Read", "--depth", "Big"), "'Deep'"),
+    ],
+)
+def test_words_that_no_verb_takes(
+    control: Run, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], told: str
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        control(*words)
+    assert told in capsys.readouterr().err
+
+
+def test_requests_are_numbered_in_both_forms(client: Client, control: Run) -> None:
+    assert control("fault", "add", "status-503", "--at", "2", "4", "--match", "/leads") == 0
+    assert control("fault", "add", "status-500", "--at", "1,3") == 0
+    assert [fault["at"] for fault in client.emulator.control.active_faults()] == [[2, 4], [1, 3]]
+
+
+def test_settings_are_put_back(client: Client, control: Run) -> None:
+    def settings() -> Settings:
+        return client.emulator.organisation.settings
+
+    assert control("set", "page_size=7", "refresh_changes=organization_id, url_name", "count_limit=9") == 0
+    assert settings().refresh_changes == ("organization_id", "url_name")
+    assert control("set", "token_lifetime_seconds=60", "copy_changes=") == 0
+    assert settings().copy_changes == ()
+    assert control("set", "token_lifetime_seconds=none", "page_size=default") == 0
+    assert (settings().token_lifetime_seconds, settings().page_size, settings().count_limit) == (None, 5000, 9)
+    assert control("reset", "count_limit") == 0
+    assert settings().count_limit == 5000
+    assert settings() != Settings()
+    assert control("reset") == 0
+    assert settings() == Settings()
+
+
+@pytest.mark.parametrize(
+    ("url", "told"), [("localhost:8444", "begins with http://"), ("https://localhost:8443", "Web API")]
+)
+def test_addresses_that_are_no_switchboard(capsys: pytest.CaptureFixture[str], url: str, told: str) -> None:
+    assert main(["control", "--url", url, "status"]) == 1
+    assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", EXAMPLES)
+def test_help_of_each_verb_has_an_example_that_is_taken(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["control", *verb.split(), "--help"])
+    assert f"control {EXAMPLES[verb]}" in capsys.readouterr().out
+    # It is understood; only nobody is there to do it.
+    assert main(["control", "--url", "http://localhost:1", *shlex.split(EXAMPLES[verb])]) == 1
+
+
+def test_help_lists_the_refusals_of_sign_in(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["control", "sign-in", "refuse", "--help"])
+    told = capsys.readouterr().out
+    assert all(name in told for name in REFUSALS)
 
 
 def test_address_comes_from_the_folder(
@@ -216,6 +330,22 @@ def test_address_comes_from_the_folder(
         "No control API is known",
         "Nothing answers at http://localhost:1",
     ]
+
+
+def test_privilege_without_a_table_is_explained(address: str) -> None:
+    answer = requests.post(f"{address}/privileges", json={}, timeout=5)
+
+    assert (answer.status_code, answer.json()) == (400, {"error": "the privilege Read belongs to a table; name one"})
+
+
+@pytest.mark.parametrize(
+    ("media_type", "status"),
+    [("application/json", 200), ("Application/JSON; charset=utf-8", 200), ("application/jsonx", 415), ("", 415)],
+)
+def test_an_order_is_declared_as_json(address: str, media_type: str, status: int) -> None:
+    headers = {"Content-Type": media_type}
+
+    assert requests.post(f"{address}/publish", data="{}", headers=headers, timeout=5).status_code == status
 
 
 @pytest.mark.parametrize("path", ORDERS)

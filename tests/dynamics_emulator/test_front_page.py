@@ -10,7 +10,6 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from dynamics_emulator.control.faults import Fault
-from dynamics_emulator.control.journal import plain_path
 from dynamics_emulator.control.overview import TableCounts
 from dynamics_emulator.settings import Settings
 from dynamics_emulator.testing_client import Client, open_session
@@ -118,17 +117,3 @@ def test_says_that_the_environment_is_closed(client: Client) -> None:
 
     assert "in administration mode until" in text
     assert client.error("GET", "leads") == (503, "0x8006088a")
-
-
-@pytest.mark.parametrize(
-    ("path", "query", "shown"),
-    [
-        ("/api/data/v9.2/leads", "", "/api/data/v9.2/leads"),
-        ("/api/data/v9.2/leads", "$filter=lastname%20eq%20'Ng'&$top=3", "/api/data/v9.2/leads?$filter&$top"),
-        ("/api/data/v9.2/leads", "%24select=lastname&tag=Ng", "/api/data/v9.2/leads?$select&…"),
-        ("/api/data/v9.2/contacts(emailaddress1='ng@example.com')", "", "/api/data/v9.2/contacts(…)"),
-        ("/api/data/v9.2/teams(1)/members(2)/$ref", "Ng", "/api/data/v9.2/teams(…)/members(…)/$ref?…"),
-    ],
-)
-def test_journal_keeps_no_values(path: str, query: str, shown: str) -> None:
-    assert plain_path(path, query) == shown

@@ -1,6 +1,7 @@
 """The command: it announces itself, answers, is controlled over HTTP, keeps its data, and stops cleanly."""
 
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -14,9 +15,9 @@ from typing import Any
 import pytest
 import requests
 
-from dynamics_emulator.connecting import connection_to, recipes
+from dynamics_emulator.connecting import beside_python, connection_to, recipes
 from dynamics_emulator.identity import CLIENT_ID, TENANT_ID
-from dynamics_emulator.launch import Progress
+from dynamics_emulator.launch import Launch, Progress, say_what_is_held
 
 LAST_LINE = "These credentials"
 
@@ -78,14 +79,17 @@ def test_recipes_work_as_they_are_printed(tmp_path: Path) -> None:
         url, key_folder = about["url"], str(Path(about["ca_file"]).parent)
         found = {recipe.title: recipe.code for recipe in recipes(connection_to(url, key_folder, about["control_url"]))}
         curl = subprocess.run(["bash", "-c", found["curl"]], capture_output=True, text=True, timeout=30, check=True)
-        sdk = subprocess.run([sys.executable, "-c", found["Python SDK"]], capture_output=True, text=True, check=False)
+        # As pasted at a prompt: a line at a time.
+        prompt, lines = [sys.executable, "-i"], found["Python SDK"] + "\n"
+        sdk = subprocess.run(prompt, input=lines, capture_output=True, text=True, timeout=60, check=False)
         controlled = subprocess.run(
-            ["bash", "-c", found["Switchboard"].replace("python -m", f"{sys.executable} -m")],
+            ["bash", "-c", found["Switchboard"]],
             capture_output=True, text=True, timeout=60, check=True,
         )  # fmt: skip
 
     assert len(json.loads(curl.stdout)["value"]) == 3
-    assert "3 records" in sdk.stdout, sdk.stderr
+    assert sdk.stdout.split("\n")[:3] == [row["lastname"] for row in json.loads(curl.stdout)["value"]], sdk.stderr
+    assert "export" not in found["curl"]
     assert '"name": "status-429"' in controlled.stdout
 
 
@@ -106,6 +110,7 @@ def test_prints_how_to_connect_and_how_far_it_is(tmp_path: Path) -> None:
     about = json.loads((tmp_path / "connection.json").read_text(encoding="utf-8"))
 
     assert "of 500 rows" in text
+    assert re.search(r"The organisation has [\d,]+ rows in \d+ tables\.", text)
     for name in ("url", "tenant_id", "client_id", "client_secret", "ca_file"):
         assert about[name] in text
     for title in ("Browser", "curl", "Python SDK", "Airflow", "Switchboard"):
@@ -149,9 +154,81 @@ def test_port_that_is_taken(tmp_path: Path) -> None:
         done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
 
     assert done.returncode == 2
-    assert "could not listen" in done.stdout
+    assert f"could not listen on port {port}" in done.stdout
+    assert "--port (with make: PORT=)" in done.stdout
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "x").exists()
+
+
+def test_a_folder_is_served_once(tmp_path: Path) -> None:
+    with _serving(tmp_path, "--rows", "0") as (_, about):
+        second = _run("serve", "--folder", str(tmp_path), "--port", "0")
+        kept = json.loads((tmp_path / "connection.json").read_text(encoding="utf-8"))
+
+    assert second.returncode == 2
+    assert str(tmp_path) in second.stdout
+    assert "FOLDER=" in second.stdout
+    assert kept == about
+    with _serving(tmp_path, "--rows", "0"):
+        pass
+
+
+def test_folders_that_cannot_be_served(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("something")
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "organisation.sqlite").write_text("no database, and long enough to be none: " * 50)
+
+    for folder, told in ((file, f"{file} is not a folder"), (other, "cannot be used as the organisation's database")):
+        done = _run("serve", "--folder", str(folder), "--port", "0")
+        assert (done.returncode, done.stderr) == (2, "")
+        assert told in done.stdout
+        assert "FOLDER=" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "told"),
+    [("--port", "99999", "PORT="), ("--control-port", "x", "PORT="), ("--rows", "-3", "ROWS=")],
+)
+def test_numbers_that_cannot_be(tmp_path: Path, option: str, value: str, told: str) -> None:
+    done = _run("serve", "--folder", str(tmp_path / "x"), f"{option}={value}")
+
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "x").exists()
+
+
+def test_an_old_folder_names_only_what_was_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def told(rows: int | None, seed: int | None) -> str:
+        say_what_is_held(Launch(tmp_path, 0, None, rows, seed), "60 rows, seed 7")
+        return capsys.readouterr().out
+
+    assert told(None, None) == told(60, None) == told(60, 7) == ""
+    assert "seed 8 cannot" in told(60, 8)
+    assert "rows cannot" not in told(None, 8)
+    assert "99 rows and seed 8 cannot" in told(99, 8)
+    assert "FOLDER=" in told(99, None)
+    assert "make clean" in told(99, None)
+    say_what_is_held(Launch(tmp_path, 0, None, 0, None), None)
+    assert "is empty" in capsys.readouterr().out
+
+
+def test_a_reader_that_had_enough(tmp_path: Path) -> None:
+    with _serving(tmp_path, "--rows", "0", "--control-port", "0"):
+        command = f"{sys.executable} -m dynamics_emulator control --folder {tmp_path} settings | true"
+        script = f"{command}; echo ${{PIPESTATUS[0]}}"
+        done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60, check=True)
+
+    assert (done.stdout, done.stderr) == ("0\n", "")
+
+
+def test_commands_are_relative_to_the_folder_that_one_is_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(Path(sys.executable).parents[1])
+    assert beside_python("airflow") == "bin/airflow"
+    monkeypatch.chdir("/")
+    assert beside_python("airflow") == str(Path(sys.executable).with_name("airflow")).removeprefix("/")
 
 
 def test_control_api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,8 @@
 """Under each named fault of the local Dynamics, at one request in twenty and at one for certain, both sides end equal.
 
+That a fault strikes is sure of the one request only. One in twenty of the thirty that a fault can meet here is drawn
+from the seed, and strikes some faults several times and others never.
+
 What is promised depends on what can be known:
 
 * From nearly all faults a run recovers by itself, within the retries that Airflow gives each task.
@@ -14,7 +17,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from dynamics_emulator.control.faults import Fault
+from dynamics_emulator.control.faults import ActiveFault, Fault
 from dynamics_emulator.testing import running_emulator
 from dynamics_sync import errors
 from dynamics_sync.forward import tasks
@@ -25,7 +28,7 @@ _SHARE = 0.05
 _ROWS = 110
 _TRIES = 4  # Of each task; see dag_factory.
 
-_HIDING = {Fault.EMPTY_ANSWER, Fault.STALE_ROWS}
+_HIDING = {Fault.EMPTY_ANSWER}
 
 
 def tried(task: Callable[[], Answer]) -> Answer:
@@ -102,11 +105,15 @@ def change(sync: Any, word: str) -> None:
     control.insert_rows("lead", [lead(int(keys[-1][-12:]) + 1)])
 
 
-def run_in_trouble(sync: Any, fault: Fault, at: int) -> int:
-    """Run under a fault; returns how often it struck. A run may end badly only where the fault hides what it is."""
+def run_in_trouble(sync: Any, fault: Fault, at: int) -> ActiveFault:
+    """Run under a fault by chance and at one request; returns the one that strikes for certain.
+
+    A run may end badly only where the fault hides what it is.
+    """
     control = sync.dynamics.control
     control.clear_faults()
-    active = [control.add_fault(fault, probability=_SHARE), control.add_fault(fault, at=[at])]
+    control.add_fault(fault, probability=_SHARE)
+    for_certain = control.add_fault(fault, at=[at])
     before = {key: row["crm_version"] for key, row in sync.rows("lead").items()} if sync.runs else {}
     try:
         run_with_retries(sync)
@@ -115,14 +122,14 @@ def run_in_trouble(sync: Any, fault: Fault, at: int) -> int:
     rows = sync.rows("lead")
     assert not {key for key, row in rows.items() if row["crm_deleted_at"]} & theirs(sync).keys()
     assert all(rows[key]["crm_version"] >= version for key, version in before.items())
-    return sum(one.hits for one in active)
+    return for_certain
 
 
 @pytest.mark.parametrize("fault", list(Fault), ids=str)
 def test_both_sides_end_equal(troubled: Any, fault: Fault) -> None:
-    struck = 0
+    certain = []
     for at in (3, 3, 1):  # The copy, the comparison of all keys that begins to track, and the changes.
-        struck += run_in_trouble(troubled, fault, at)
+        certain.append(run_in_trouble(troubled, fault, at))
         if fault not in _HIDING:
             assert ours(troubled) == theirs(troubled)
         change(troubled, f"{fault} {at}")
@@ -131,4 +138,4 @@ def test_both_sides_end_equal(troubled: Any, fault: Fault) -> None:
     if fault in _HIDING:
         run_with_retries(troubled)  # Rows that were deleted meanwhile are found when all keys are compared.
     assert ours(troubled) == theirs(troubled)
-    assert struck
+    assert any(active.hits for active in certain)

@@ -14,7 +14,7 @@ from dynamics_emulator.control.people import PeopleControl
 from dynamics_emulator.control.schema_control import SchemaControl
 from dynamics_emulator.odata.tracking import expire_tokens
 from dynamics_emulator.organisation import Organisation
-from dynamics_emulator.schema.model import ColumnType
+from dynamics_emulator.schema.model import ColumnType, Schema
 from dynamics_emulator.settings import Settings
 from dynamics_emulator.storage.bulk import insert_rows
 from dynamics_emulator.storage.database import SqlValue
@@ -26,6 +26,11 @@ class Control(PeopleControl, SchemaControl, EnvironmentControl):
     def __init__(self, organisation: Organisation) -> None:
         super().__init__(organisation)
         self._counts = TableCounts(organisation)
+
+    @property
+    def schema(self) -> Schema:
+        """The schema of now."""
+        return self._organisation.schema
 
     def add_fault(
         self,
@@ -103,7 +108,12 @@ class Control(PeopleControl, SchemaControl, EnvironmentControl):
         self._organisation.clock.resume()
 
     def expire_tracking(self, table: str | None = None) -> None:
-        """Declare the delta tokens given so far expired: of one table, or of all."""
+        """Declare the delta tokens given so far expired: of one table, or of all.
+
+        Raises KeyError for an unknown table.
+        """
+        if table is not None:
+            self.schema.table(table)
         expire_tokens(self._organisation.database, table)
 
     def write_raw(self, table: str, row_id: str, values: Mapping[str, SqlValue]) -> None:

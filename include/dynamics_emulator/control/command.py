@@ -10,11 +10,13 @@ from typing import Any
 import requests
 
 from dynamics_emulator.control.faults import Fault
-from dynamics_emulator.control.verbs import Call, add_verbs
+from dynamics_emulator.control.grammar import Call
+from dynamics_emulator.control.verbs import add_verbs
 
 _TIMEOUT = 600
 _REFUSED = 1
 _FOLDER = Path(".local/emulator")
+_WHERE = "its address is control_url in connection.json, which --folder finds by itself"
 
 
 def add_control_parser(parser: argparse.ArgumentParser) -> None:
@@ -32,6 +34,8 @@ def run_control(chosen: argparse.Namespace) -> int:
     address = chosen.url or _kept_address(chosen.folder)
     if not address:
         return _fail("No control API is known. Start the emulator with --control-port, or name --url or --folder.")
+    if not address.startswith("http://"):
+        return _fail(_no_switchboard(address))
     call: Call = chosen.call(chosen)
     try:
         answer = _send(address.rstrip("/"), call)
@@ -39,8 +43,18 @@ def run_control(chosen: argparse.Namespace) -> int:
         return _fail(f"Nothing answers at {address}. Nothing was done; is the emulator running?")
     if not answer.ok:
         return _fail(f"The switchboard refused it: {_reason(answer)}. Nothing was done.")
-    _show(answer.json())
+    try:
+        found = answer.json()
+    except ValueError:
+        return _fail(f"What answers at {address} is no switchboard. Nothing was done; {_WHERE}.")
+    _show(found)
     return 0
+
+
+def _no_switchboard(address: str) -> str:
+    if address.startswith("https://"):
+        return f"{address} is the address of the Web API and not of the switchboard. Nothing was done; {_WHERE}."
+    return f"{address} is no address of a switchboard, which begins with http://. Nothing was done; {_WHERE}."
 
 
 def _kept_address(folder: Path) -> str | None:

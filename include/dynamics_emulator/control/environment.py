@@ -10,8 +10,12 @@ from pathlib import Path
 
 from dynamics_emulator.api.writing import remove
 from dynamics_emulator.business_rules import BusinessRule
+from dynamics_emulator.errors import DataverseError
 from dynamics_emulator.identity import APPLICATION_USER_ID
+from dynamics_emulator.odata.conditions import compile_filter
+from dynamics_emulator.odata.scope import Parameters, Scope
 from dynamics_emulator.organisation import Organisation, changed_schema, present_time
+from dynamics_emulator.schema.model import Table
 from dynamics_emulator.storage.database import Database
 from dynamics_emulator.storage.layout import quote
 
@@ -64,9 +68,9 @@ class EnvironmentControl:
     def add_rule(self, table: str, condition: str, message: str) -> BusinessRule:
         """Let business logic refuse the rows of a table that fulfil an OData filter (400, 0x80040265).
 
-        Raises KeyError for an unknown table.
+        Raises KeyError for an unknown table, ValueError for a condition that is no filter of it.
         """
-        self._organisation.schema.table(table)
+        _require_filter(self._organisation, self._organisation.schema.table(table), condition)
         rule = BusinessRule(table, condition, message)
         self._organisation.rules.append(rule)
         return rule
@@ -121,6 +125,16 @@ class EnvironmentControl:
         drawn = {part: uuid.UUID(int=self._organisation.random.getrandbits(128), version=4) for part in parts}
         self.swap_organization(**{part: _named(part, value) for part, value in drawn.items()})
         return list(parts)
+
+
+def _require_filter(organisation: Organisation, table: Table, condition: str) -> None:
+    now = organisation.clock.now()
+    scope = Scope(organisation.schema, table, "t", Parameters(), organisation.settings, now, APPLICATION_USER_ID)
+    try:
+        compile_filter(condition, scope)
+    except DataverseError as problem:
+        message = f"the condition is no OData filter of {table.name}: {problem.message}"
+        raise ValueError(message) from problem
 
 
 def _require_some(rows: int) -> None:

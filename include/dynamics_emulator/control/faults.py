@@ -26,9 +26,15 @@ class Fault(StrEnum):
         return member
 
     DROP_BEFORE = "drop-before", "The connection breaks before the request is carried out; nothing is written."
-    DROP_DURING = "drop-during", "The connection breaks in the middle of the answer; a write is done."
+    DROP_DURING = (
+        "drop-during",
+        "The connection breaks within the answer, or before one without a body; a write is done.",
+    )
     DROP_AFTER = "drop-after", "The connection breaks before the answer is sent; a write is done."
-    WRONG_LENGTH = "wrong-content-length", "The answer promises more bytes than it sends; a write is done."
+    WRONG_LENGTH = (
+        "wrong-content-length",
+        "The answer promises more bytes than it sends, or breaks if it has no body; a write is done.",
+    )
     TRUNCATED_JSON = "truncated-json", "The body ends in the middle, yet its length says that it is whole."
     BAD_GZIP = "bad-gzip", "The compressed body is damaged; only callers that take gzip meet it."
     HTML_200 = "html-200", "A sign-in page in HTML comes with status 200 in place of the answer; a write is done."
@@ -39,7 +45,7 @@ class Fault(StrEnum):
     DUPLICATE_ROW = "duplicate-row", "A page begins with the last row of the page before it."
     SHUFFLED_ROWS = "shuffled-rows", "The rows of a page come in another order; a page of changes is left alone."
     SHUFFLED_CHANGES = "shuffled-changes", "The entries of a page of changes come in another order, deletes among them."
-    STALE_ROWS = "stale-rows", "Rows come as they were when they were last read since the fault was switched on."
+    STALE_ROWS = "stale-rows", "Rows come as they were when last read since the fault was switched on; change tracking knows better."
     MISSING_DELTA_LINK = "missing-delta-link", "The last page of a tracked read has no link for the next read."
     STATUS_429 = "status-429", "429 with Retry-After in seconds; nothing is written."
     RETRY_AFTER_DATE = "retry-after-date", "429 with Retry-After as a date; nothing is written."

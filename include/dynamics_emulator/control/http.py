@@ -83,7 +83,8 @@ def _order(model: type[orders.Order], control: Control) -> Endpoint:
         return order.carry_out(control)
 
     async def serve(request: Request) -> Response:
-        if not request.headers.get("content-type", "").startswith("application/json"):
+        media_type = request.headers.get("content-type", "").partition(";")[0]
+        if media_type.strip().lower() != "application/json":
             return JSONResponse({"error": "the Content-Type must be application/json"}, 415)
         raw = await request.body()
         return await _answered(lambda: obey(raw))

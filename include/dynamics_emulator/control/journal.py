@@ -1,14 +1,17 @@
 """The last requests, for people to look at: what was asked and how it went, without ids, values and personal data."""
 
-import re
 from collections import deque
+from collections.abc import Container
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from urllib.parse import unquote_plus
 
+from dynamics_emulator.odata.options import KNOWN_OPTIONS
+from dynamics_emulator.schema.described import CRM
+
 _KEPT = 200
-_KEY = re.compile(r"\([^()]*\)")
+_HIDDEN = "…"
 
 
 @dataclass(frozen=True)
@@ -51,10 +54,16 @@ class RequestJournal:
         return list(islice(reversed(self._entries), count))
 
 
-def plain_path(path: str, query: str) -> str:
-    """A path whose keys and arguments are hidden, with the names of its query options and not their values."""
-    names = [unquote_plus(part.partition("=")[0]) for part in query.split("&") if part]
-    shown = [name for name in names if name.startswith("$") and name[1:].isalpha()]
-    hidden = ["…"] if len(shown) < len(names) else []
-    plain = _KEY.sub("(…)", path) if "(" in path else path
-    return plain + ("?" + "&".join([*shown, *hidden]) if names else "")
+def plain_path(path: str, query: str, names: Container[str]) -> str:
+    """A path of these names, with the names of its query options: all else, which may be somebody's data, is hidden."""
+    plain = "/".join(_plain_segment(segment, names) for segment in path.split("/"))
+    asked = [unquote_plus(part.partition("=")[0]) for part in query.split("&") if part]
+    shown = [name for name in asked if name in KNOWN_OPTIONS]
+    hidden = [_HIDDEN] if len(shown) < len(asked) else []
+    return plain + ("?" + "&".join([*shown, *hidden]) if asked else "")
+
+
+def _plain_segment(segment: str, names: Container[str]) -> str:
+    name, parenthesis, _ = segment.partition("(")
+    known = not name or name.removeprefix(f"{CRM}.") in names
+    return (name if known else _HIDDEN) + (f"({_HIDDEN})" if parenthesis else "")

@@ -4,13 +4,16 @@ Those that change the schema are in :mod:`dynamics_emulator.control.schema_order
 """
 
 from abc import ABC, abstractmethod
-from datetime import datetime
-from typing import Literal
+from typing import Literal, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from dynamics_emulator.control.actions import Control
+from dynamics_emulator.control.known import known_column, known_table, require_known
 from dynamics_emulator.security.founding import MARKETING_SYNC
+from dynamics_emulator.security.privileges import Right
+from dynamics_emulator.settings import Settings
+from dynamics_emulator.signin.refusals import REFUSALS
 
 
 class Order(BaseModel, ABC):
@@ -47,15 +50,25 @@ class SettingsOrder(Order):
 
     def carry_out(self, control: Control) -> object:
         """Returns the settings that were named."""
-        changes = self.model_extra or {}
+        changes = {name: _setting(name, value) for name, value in (self.model_extra or {}).items()}
         return control.change_settings(**changes).model_dump(mode="json", include=set(changes))
+
+
+def _setting(name: str, value: object) -> object:
+    """A setting's value: its default for the word ``default``, and a list of words also as one text with commas."""
+    require_known("setting", name, Settings.model_fields)
+    field = Settings.model_fields[name]
+    if value == "default":
+        return field.get_default(call_default_factory=True)
+    is_list = get_origin(field.annotation) is tuple
+    return [part.strip() for part in value.split(",") if part.strip()] if is_list and isinstance(value, str) else value
 
 
 class ClockOrder(Order):
     """Move the clock, stop it, or let it follow the system's; one of the three."""
 
     advance_seconds: float | None = None
-    stop_at: datetime | None = None
+    stop_at: AwareDatetime | None = None
     resume: bool = False
 
     def carry_out(self, control: Control) -> object:
@@ -107,6 +120,7 @@ class JobOrder(Order):
 
     def carry_out(self, control: Control) -> object:
         """Returns how many rows there were."""
+        known_table(control.schema, self.table)
         run = control.bulk_update if self.job == "bulk-update" else control.bulk_delete
         return {"rows": run(self.table, self.rows)}
 
@@ -120,6 +134,7 @@ class RuleOrder(Order):
 
     def carry_out(self, control: Control) -> object:
         """Returns nothing."""
+        known_table(control.schema, self.table)
         control.add_rule(self.table, self.condition, self.message)
         return None
 
@@ -135,6 +150,9 @@ class PrivilegeOrder(Order):
 
     def carry_out(self, control: Control) -> object:
         """Returns nothing."""
+        if self.table:
+            known_table(control.schema, self.table)
+            require_known("right on a table", self.privilege, list(Right))
         depth = "Global" if self.read else self.depth
         control.set_privilege(self.table, self.privilege, depth, self.role)
         return None
@@ -160,6 +178,8 @@ class SignInOrder(Order):
 
     def carry_out(self, control: Control) -> object:
         """Returns nothing."""
+        numbers = [str(refusal.number) for refusal in REFUSALS.values()]
+        require_known("refusal", str(self.name).removeprefix("AADSTS"), [*REFUSALS, *numbers])
         control.sign_in_error(self.name, self.times)
         return None
 
@@ -171,6 +191,8 @@ class ExpireOrder(Order):
 
     def carry_out(self, control: Control) -> object:
         """Returns nothing."""
+        if self.table is not None:
+            known_table(control.schema, self.table)
         control.expire_tracking(self.table)
         return None
 
@@ -184,5 +206,7 @@ class RawOrder(Order):
 
     def carry_out(self, control: Control) -> object:
         """Returns nothing."""
+        for name in self.values:
+            known_column(control.schema, self.table, name.removesuffix("__type"))
         control.write_raw(self.table, self.id, self.values)
         return None

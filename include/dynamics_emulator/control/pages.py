@@ -28,20 +28,21 @@ def bent_page(organisation: Organisation, request: ApiRequest, found: ApiRespons
     table = organisation.table_of_set(page.set_name) if page else None
     if page is None or table is None:
         return found
-    for fault, bend in _possible(faults, table, request.url, page):
+    for fault, bend in _possible(faults, table, request, page):
         if faults.strikes(fault, request.url):
             page = bend(page)
     _remember(faults, table, page)
     return replace(found, body=page.text().encode())
 
 
-def _possible(faults: Faults, table: Table, url: str, page: PageText) -> Iterator[tuple[Fault, Bend]]:
+def _possible(faults: Faults, table: Table, request: ApiRequest, page: PageText) -> Iterator[tuple[Fault, Bend]]:
     """The faults that can strike this page, each with what it does."""
+    url = request.url
     if page.next_link:
         yield Fault.REPEAT_PAGE, lambda page: replace(page, next_link=_repeated(url, page.next_link or ""))
         yield Fault.LOOP_LINK, lambda page: replace(page, next_link=url)
         yield Fault.FOREIGN_LINK, lambda page: replace(page, next_link=_foreign(page.next_link or ""))
-    if page.rows:
+    if page.rows and not request.tracks_changes and not page.is_of_changes:
         yield Fault.STALE_ROWS, lambda page: _stale(faults, table, page)
     if len(page.rows) > 1:
         fault = Fault.SHUFFLED_CHANGES if page.is_of_changes else Fault.SHUFFLED_ROWS

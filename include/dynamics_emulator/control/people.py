@@ -150,7 +150,8 @@ class PeopleControl:
         if table:
             return privilege_name(self._organisation.schema.table(table), Right(privilege))
         if privilege not in SPECIAL_PRIVILEGES:
-            raise ValueError(privilege)
+            message = f"the privilege {privilege} belongs to a table; name one"
+            raise ValueError(message)
         return privilege
 
     def _role(self, name: str) -> str:

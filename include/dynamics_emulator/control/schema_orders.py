@@ -1,12 +1,36 @@
 """What the control API takes to change the schema of an organisation."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import Field
 from pydantic.types import JsonValue
 
 from dynamics_emulator.control.actions import Control
+from dynamics_emulator.control.known import known_column, known_table, require_known
 from dynamics_emulator.control.orders import Order
+from dynamics_emulator.schema.model import OPTION_TYPES, TEXT_TYPES, ColumnType, Schema
+
+RequiredLevel = Literal["None", "Recommended", "ApplicationRequired", "SystemRequired"]
+COLUMN_FACTS = (
+    "behavior",
+    "create",
+    "display",
+    "format",
+    "global",
+    "length",
+    "max",
+    "min",
+    "navigation",
+    "on_delete",
+    "options",
+    "precision",
+    "read_only",
+    "required",
+    "schema_name",
+    "targets",
+    "update",
+)
+"""What may be said of a new column beside its type."""
 
 
 class TrackingOrder(Order):
@@ -17,6 +41,7 @@ class TrackingOrder(Order):
 
     def carry_out(self, control: Control) -> object:
         """Returns nothing."""
+        known_table(control.schema, self.table)
         control.set_tracking(self.table, enabled=self.enabled)
         return None
 
@@ -27,15 +52,16 @@ class ColumnOrder(Order):
     table: str
     column: str
     action: Literal["add", "drop", "rename", "retype", "shorten", "require"]
-    type: str = "String"
+    type: ColumnType = ColumnType.STRING
     to: str = ""
     length: int = Field(default=1, ge=1)
-    level: str = "ApplicationRequired"
+    level: RequiredLevel = "ApplicationRequired"
     facts: dict[str, JsonValue] = Field(default_factory=dict)
     published: bool = True
 
     def carry_out(self, control: Control) -> object:
         """Returns nothing."""
+        self._require_sense(control.schema)
         match self.action:
             case "add":
                 control.add_column(self.table, self.column, self.type, published=self.published, **self.facts)
@@ -51,6 +77,19 @@ class ColumnOrder(Order):
                 control.require_column(self.table, self.column, self.level)
         return None
 
+    def _require_sense(self, schema: Schema) -> None:
+        for fact in self.facts:
+            require_known("fact of a column", fact, COLUMN_FACTS)
+        if "required" in self.facts:
+            require_known("required level", str(self.facts["required"]), get_args(RequiredLevel))
+        if self.action == "add":
+            known_table(schema, self.table)
+            return
+        column = known_column(schema, self.table, self.column)
+        if self.action == "shorten" and column.type not in TEXT_TYPES:
+            message = f"{self.table}.{self.column} is of the type {column.type}; only String and Memo have a length"
+            raise ValueError(message)
+
 
 class OptionOrder(Order):
     """Change an option of a column."""
@@ -64,6 +103,7 @@ class OptionOrder(Order):
 
     def carry_out(self, control: Control) -> object:
         """Returns nothing."""
+        self._require_sense(control.schema)
         match self.action:
             case "add":
                 control.add_option(self.table, self.column, self.value, self.label, state=self.state)
@@ -72,6 +112,15 @@ class OptionOrder(Order):
             case "relabel":
                 control.relabel_option(self.table, self.column, self.value, self.label)
         return None
+
+    def _require_sense(self, schema: Schema) -> None:
+        column = known_column(schema, self.table, self.column)
+        if column.type not in OPTION_TYPES:
+            message = f"{self.table}.{self.column} is of the type {column.type}, which has no options"
+            raise ValueError(message)
+        if self.action != "add":
+            values = [str(value) for value in column.labels]
+            require_known(f"option of {self.table}.{self.column}", str(self.value), values)
 
 
 class KeyOrder(Order):
@@ -85,6 +134,9 @@ class KeyOrder(Order):
 
     def carry_out(self, control: Control) -> object:
         """Returns nothing."""
+        known_table(control.schema, self.table)
+        for column in self.columns:
+            known_column(control.schema, self.table, column)
         match self.action:
             case "add":
                 control.add_key(self.table, self.key, self.columns, self.status)

@@ -45,7 +45,10 @@ class Fault(StrEnum):
     DUPLICATE_ROW = "duplicate-row", "A page begins with the last row of the page before it."
     SHUFFLED_ROWS = "shuffled-rows", "The rows of a page come in another order; a page of changes is left alone."
     SHUFFLED_CHANGES = "shuffled-changes", "The entries of a page of changes come in another order, deletes among them."
-    STALE_ROWS = "stale-rows", "Rows come as they were when last read since the fault was switched on; change tracking knows better."
+    STALE_ROWS = (
+        "stale-rows",
+        "Rows come as they were when last read since the fault was switched on; change tracking knows better.",
+    )
     MISSING_DELTA_LINK = "missing-delta-link", "The last page of a tracked read has no link for the next read."
     STATUS_429 = "status-429", "429 with Retry-After in seconds; nothing is written."
     RETRY_AFTER_DATE = "retry-after-date", "429 with Retry-After as a date; nothing is written."

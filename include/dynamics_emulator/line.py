@@ -29,15 +29,15 @@ class Line:
         if scope["type"] != "http" or scope["path"] == "/":
             await self._application(scope, receive, send)
             return
-        meter = Meter(send)
         started = time.perf_counter()
+        meter = Meter(send, lambda: self._write_down(scope, meter, time.perf_counter() - started))
         try:
             if _API in scope["path"]:
                 await self._carry(scope, receive, meter)
             else:
                 await self._application(scope, receive, meter)
         finally:
-            self._write_down(scope, meter, time.perf_counter() - started)
+            meter.end()
 
     async def _carry(self, scope: Scope, receive: Receive, send: "Meter") -> None:
         settings, faults = self._organisation.settings, self._organisation.faults
@@ -74,10 +74,12 @@ async def _swallow(_message: Message) -> None:
 
 
 class Meter:
-    """Sends an answer, and knows its status and how many bytes of its body have gone."""
+    """Sends an answer, and knows its status and how many bytes of its body have gone; says once that it ends."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, ends: Callable[[], None]) -> None:
         self._send = send
+        self._ends = ends
+        self._is_over = False
         self.status: int | None = None
         self.bytes_sent = 0
 
@@ -86,11 +88,21 @@ class Meter:
         if message["type"] == "http.response.start":
             self.status = message["status"]
         self.bytes_sent += len(message.get("body", b""))
+        if message["type"] == "http.response.body" and not message.get("more_body"):
+            # Before the caller can know of it: who has an answer finds it in the journal.
+            self.end()
         await self._send(message)
+
+    def end(self) -> None:
+        """Say that the answer ends; a second call does nothing."""
+        if not self._is_over:
+            self._is_over = True
+            self._ends()
 
     async def abort(self, receive: Receive) -> None:
         """Break the connection, and wait until the server has noticed: it would miss the rest of the answer."""
         # ASGI has no message for it, so this reaches through uvicorn's send() to the transport.
+        self.end()
         cycle = getattr(self._send, "__self__")  # noqa: B009 - a plain attribute would not type-check on a callable
         cycle.transport.abort()
         while (await receive())["type"] != "http.disconnect":

@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from dynamics_demo.console import say
 from dynamics_demo.installation import Installation, Marketing, read_ports
 from dynamics_demo.problems import DemoError
-from dynamics_demo.services import Sample, Services
+from dynamics_demo.services import PROFILES, Sample, Services
 from dynamics_demo.story import run_demo, run_up
 from dynamics_demo.trouble import Trouble
-from dynamics_emulator.schema.profiles import Profile
 
 #: Rows of the sample organisation, over all tables.
 _ROWS = 12_000
@@ -65,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_profile(command: argparse.ArgumentParser) -> None:
     text = "profile of the sample organisation, if it is new (standard)"
-    command.add_argument("--profile", choices=[str(profile) for profile in Profile], help=text)
+    command.add_argument("--profile", choices=PROFILES, help=text)
 
 
 if __name__ == "__main__":

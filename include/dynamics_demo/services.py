@@ -34,6 +34,10 @@ from dynamics_demo.processes import (
 NAMES = ("airflow", "emulator", "postgres")
 
 
+#: Kinds of tenant that the local Dynamics can be, the default first. The demo knows it by its command line only.
+PROFILES = ("standard", "customised")
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
     """What the local Dynamics is to hold, and whether it has a control API."""

@@ -11,14 +11,13 @@ from dynamics_demo.entities import read_entities
 from dynamics_demo.installation import PREFERRED_PORTS, Installation, Marketing, choose_ports, read_ports
 from dynamics_demo.marketing import MarketingDatabase, open_marketing
 from dynamics_demo.problems import DemoError
-from dynamics_demo.services import Sample, Services
+from dynamics_demo.services import PROFILES, Sample, Services
 from dynamics_demo.settings_file import (
     LocalValues,
     import_settings,
     read_settings,
     with_local_values,
 )
-from dynamics_emulator.schema.profiles import Profile
 
 _DEADLINE = 180.0
 _TITLES = {"airflow": "Airflow", "emulator": "the local Dynamics"}
@@ -59,7 +58,7 @@ def _start_servers(installation: Installation, sample: Sample) -> tuple[Services
         if services.ports[name] != PREFERRED_PORTS[name]:
             say(f"  Port {PREFERRED_PORTS[name]} was not free, so {title} uses {services.ports[name]}.")
     services.require_profile(sample)
-    say(f"  The local Dynamics has the profile {services.kept_profile() or sample.profile or Profile.STANDARD}.")
+    say(f"  The local Dynamics has the profile {services.kept_profile() or sample.profile or PROFILES[0]}.")
     services.start_emulator(sample)
     socket_folder = services.start_postgres()
     services.start_airflow(socket_folder)

@@ -11,7 +11,8 @@ import pytest
 from dynamics_demo.installation import Installation
 from dynamics_demo.problems import DemoError
 from dynamics_demo.processes import start_process, stop_process
-from dynamics_demo.services import Sample, Services
+from dynamics_demo.services import PROFILES, Sample, Services
+from dynamics_emulator.schema.profiles import Profile
 
 
 @pytest.fixture
@@ -54,3 +55,8 @@ def test_another_profile_is_told_before_anything_starts(services: Services) -> N
     services.require_profile(Sample(1, "standard"))
     with pytest.raises(DemoError, match="make clean"):
         services.require_profile(Sample(1, "customised"))
+
+
+def test_profiles_are_those_of_the_local_dynamics() -> None:
+    assert tuple(Profile) == PROFILES
+    assert PROFILES[0] == Profile.STANDARD

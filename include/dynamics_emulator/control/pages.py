@@ -92,5 +92,6 @@ def _foreign(link: str) -> str:
 
 
 def _shuffled(rows: tuple[str, ...], url: str) -> tuple[str, ...]:
-    """The same rows in an order that depends on the address only."""
-    return tuple(Random(url).sample(rows, len(rows)))
+    """The same rows in another order, which depends on the address only."""
+    mixed = tuple(Random(url).sample(rows, len(rows)))
+    return mixed if mixed != rows else rows[::-1]

@@ -42,7 +42,7 @@ PATIENCE = 180.0
 
 _ROWS = 1_500
 #: Small enough that the sample's leads and contacts make several slices, and a slice several pages.
-_CUTS = {"rows_per_slice": 150, "page_size": 60}
+_CUTS = {"rows_per_slice": 120, "page_size": 60}
 
 #: Words that stand in no other place.
 _PERSONAL = {

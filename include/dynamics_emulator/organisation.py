@@ -80,12 +80,6 @@ class Organisation:
         """The table with this entity set name, or None."""
         return self.schema.sets.get(set_name)
 
-    def user_of(self, client_id: str) -> str | None:
-        """The enabled user that belongs to an application, or None."""
-        query = "SELECT systemuserid FROM systemuser WHERE applicationid = ? AND ifnull(isdisabled, 0) = 0"
-        row = self.database.connection.execute(query, (client_id.lower(),)).fetchone()
-        return None if row is None else str(row[0])
-
     def close(self) -> None:
         """Release the files."""
         self.database.close()

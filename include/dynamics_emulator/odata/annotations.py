@@ -36,6 +36,3 @@ class AnnotationFilter:
     def any(self) -> bool:
         """Whether any annotation was asked for."""
         return bool(self._rules)
-
-
-NO_ANNOTATIONS = AnnotationFilter()

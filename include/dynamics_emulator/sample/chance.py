@@ -35,10 +35,6 @@ class Chance:
         """Items, each as likely as the others."""
         return self.random.choices(items, k=count)
 
-    def weighted(self, weights: dict[Item, float], count: int) -> list[Item]:
-        """Items, each as often as its weight says."""
-        return self.random.choices(list(weights), list(weights.values()), k=count)
-
     def sometimes(self, probability: float, values: Sequence[Item]) -> "list[Item | None]":
         """The same values, but only as often as this; None for the others."""
         draw = self.random.random

@@ -5,7 +5,6 @@ from dataclasses import replace
 from dynamics_emulator.schema.declared import amend_deletion
 from dynamics_emulator.schema.model import Column, ColumnType, OnDelete
 
-CUSTOM_TABLE = "acme_eventattendance"
 _CONNECTABLE = ("opportunity", "lead", "campaign")
 """Tables that the shipped list forgets as ends of a connection."""
 

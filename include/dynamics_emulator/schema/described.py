@@ -21,7 +21,6 @@ _STANDARD = frozenset(
 )
 """Columns of Microsoft's own that look as if they had a prefix."""
 ENGLISH = 1033
-GERMAN = 1031
 Translations = Iterable[tuple[int, str]]
 
 

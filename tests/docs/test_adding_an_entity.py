@@ -15,8 +15,8 @@ from dynamics_sync.catalogue import load_catalogue, load_entity
 from dynamics_sync.dataverse.metadata import ColumnMetadata, TableMetadata
 from dynamics_sync.entity import Entity, FieldSpec, FieldType, KeySpec
 from dynamics_sync.errors import CatalogueError, ColumnRetyped
-from dynamics_sync.forward.fields import plan_reading
 from dynamics_sync.store.schema import entity_table
+from dynamics_sync.translation.fields import plan_reading
 
 _TYPES = ("type", "types in Dynamics", "columns", "PostgreSQL", "SQLite")
 _WORDS = ("word", "default", "meaning")

@@ -35,7 +35,6 @@ from dynamics_sync.errors import (
 )
 from dynamics_sync.forward.cursor import FeedCursor
 from dynamics_sync.forward.extract import Log
-from dynamics_sync.forward.fields import ReadPlan
 from dynamics_sync.forward.manifest import DELETED_FILE, IDS_FILE, KEYS_FILE, Manifest, digest_of
 from dynamics_sync.forward.request import Mode, RunRequest
 from dynamics_sync.forward.slices import (
@@ -52,6 +51,7 @@ from dynamics_sync.store.database import MarketingDatabase
 from dynamics_sync.store.difference import keys_to_fetch
 from dynamics_sync.store.quarantine import open_record_keys
 from dynamics_sync.store.runs import RunIdentity, is_recorded
+from dynamics_sync.translation.fields import ReadPlan
 from dynamics_sync.watermark import Watermark
 
 _CREATED, _MODIFIED = "createdon", "modifiedon"

@@ -13,12 +13,12 @@ from dynamics_sync.dataverse.paging import read_pages, split_page
 from dynamics_sync.dataverse.query import ids_chunks, ids_per_url, in_filter, select_path
 from dynamics_sync.errors import IncompleteAnswer, RecordNotFound, StaleAnswer, SyncError, UnexpectedAnswer
 from dynamics_sync.forward.cursor import Cursor
-from dynamics_sync.forward.decode import DecodedPage, decode_page
-from dynamics_sync.forward.fields import ReadPlan
 from dynamics_sync.forward.manifest import IDS_FILE, Manifest
-from dynamics_sync.forward.rejected import rejected_to_json
 from dynamics_sync.forward.slices import Slice, SliceKind
 from dynamics_sync.staging import StagingFolder
+from dynamics_sync.translation.decode import DecodedPage, decode_page
+from dynamics_sync.translation.fields import ReadPlan
+from dynamics_sync.translation.rejected import rejected_to_json
 
 #: How many rows one $batch of reads may bring; a page's worth.
 _IDS_PER_BATCH = 5_000

@@ -3,11 +3,11 @@
 from dynamics_sync.entity import Entity
 from dynamics_sync.forward.extract import Log, page_names, rows_read
 from dynamics_sync.forward.manifest import Manifest
-from dynamics_sync.forward.rejected import Rejected, rejected_from_json
 from dynamics_sync.staging import StagingFolder
 from dynamics_sync.store.database import MarketingDatabase
 from dynamics_sync.store.merge import RejectedRow, load_slice
 from dynamics_sync.store.runs import Counts
+from dynamics_sync.translation.rejected import Rejected, rejected_from_json
 
 
 def load_staged(

@@ -8,11 +8,11 @@ from typing import Any, Self
 
 from dynamics_sync.entity import Entity
 from dynamics_sync.errors import CatalogueChanged
-from dynamics_sync.forward.fields import ReadPlan
 from dynamics_sync.forward.request import Mode
 from dynamics_sync.forward.slices import Slice
 from dynamics_sync.staging import StagingFolder
 from dynamics_sync.store.runs import RunIdentity
+from dynamics_sync.translation.fields import ReadPlan
 from dynamics_sync.watermark import Watermark
 
 FILE = "begin.json"

@@ -20,7 +20,6 @@ from dynamics_sync.errors import RunParameterError, SyncError, Unexpected
 from dynamics_sync.forward.begin import Begin
 from dynamics_sync.forward.cursor import Cursor, FeedCursor, resume_run
 from dynamics_sync.forward.extract import extract_slice
-from dynamics_sync.forward.fields import plan_reading
 from dynamics_sync.forward.finish import finish_slices, remove_staging
 from dynamics_sync.forward.load import load_staged
 from dynamics_sync.forward.manifest import FILE as MANIFEST
@@ -34,6 +33,7 @@ from dynamics_sync.store.environments import check_environment
 from dynamics_sync.store.runs import RunIdentity, begin_run, fail_run, run_state
 from dynamics_sync.store.schema import ensure_tables, has_table, rows_schema
 from dynamics_sync.store.views import ensure_views
+from dynamics_sync.translation.fields import plan_reading
 from dynamics_sync.watermark import Variables, WatermarkStore
 
 log = logging.getLogger(__name__)

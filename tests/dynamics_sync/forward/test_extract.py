@@ -18,12 +18,12 @@ from requests.structures import CaseInsensitiveDict
 from dynamics_sync.dataverse.client import DataverseClient
 from dynamics_sync.errors import IncompleteAnswer, StaleAnswer, UnexpectedAnswer
 from dynamics_sync.forward.extract import extract_slice, page_names
-from dynamics_sync.forward.fields import ReadPlan
 from dynamics_sync.forward.manifest import IDS_FILE, Manifest
 from dynamics_sync.forward.request import Mode
 from dynamics_sync.forward.slices import Slice, SliceKind
 from dynamics_sync.staging import StagingFolder
 from dynamics_sync.store.runs import RunIdentity
+from dynamics_sync.translation.fields import ReadPlan
 
 ROWS = 23
 PAGE_SIZE = 5

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 from decimal import Context, Decimal, InvalidOperation
 from typing import Any
 
-from dynamics_sync.forward.fields import FieldPlan, Wire
+from dynamics_sync.translation.fields import FieldPlan, Wire
 
 INT64 = range(-(2**63), 2**63)
 

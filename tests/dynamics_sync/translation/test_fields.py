@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from dynamics_sync.entity import FieldType
 from dynamics_sync.errors import ColumnMissing, ColumnRetyped
-from dynamics_sync.forward.fields import FORMATTED_VALUE, LOOKUP_TYPE, FieldPlan, ReadPlan, Wire, plan_reading
+from dynamics_sync.translation.fields import FORMATTED_VALUE, LOOKUP_TYPE, FieldPlan, ReadPlan, Wire, plan_reading
 
 Make = Callable[..., Any]
 

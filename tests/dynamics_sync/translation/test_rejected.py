@@ -5,7 +5,7 @@ import json
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dynamics_sync.forward.rejected import Rejected, rejected_from_json, rejected_to_json
+from dynamics_sync.translation.rejected import Rejected, rejected_from_json, rejected_to_json
 
 REJECTED = st.builds(
     Rejected,

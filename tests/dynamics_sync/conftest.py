@@ -8,7 +8,7 @@ import pytest
 
 from dynamics_sync.dataverse.metadata import ColumnMetadata, TableMetadata
 from dynamics_sync.entity import Entity
-from dynamics_sync.forward.fields import ReadPlan, plan_reading
+from dynamics_sync.translation.fields import ReadPlan, plan_reading
 
 #: Two options, and what the sample's fields are in Dynamics.
 OPTIONS = {1: "One", 2: "Two"}

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dynamics_sync.errors import IncompleteAnswer, UnexpectedAnswer
-from dynamics_sync.forward.decode import decode_page
-from dynamics_sync.forward.fields import FORMATTED_VALUE, LOOKUP_TYPE, ReadPlan
+from dynamics_sync.translation.decode import decode_page
+from dynamics_sync.translation.fields import FORMATTED_VALUE, LOOKUP_TYPE, ReadPlan
 
 Page = Callable[[list[Any]], bytes]
 

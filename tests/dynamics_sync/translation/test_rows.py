@@ -14,15 +14,16 @@ from hypothesis import strategies as st
 
 from dynamics_sync.entity import Entity
 from dynamics_sync.errors import ROW_PROBLEMS, UnexpectedAnswer
-from dynamics_sync.forward.fields import FORMATTED_VALUE, LOOKUP_TYPE, ReadPlan, plan_reading
 from dynamics_sync.forward.manifest import Manifest
-from dynamics_sync.forward.rejected import Rejected, rejected_from_json, rejected_to_json
 from dynamics_sync.forward.request import Mode
 from dynamics_sync.forward.slices import whole_table
-from dynamics_sync.forward.transform import Transformed, transform_rows, transform_slice
+from dynamics_sync.forward.transform import transform_slice
 from dynamics_sync.staging import StagingFolder
 from dynamics_sync.store.runs import RunIdentity
 from dynamics_sync.store.schema import rows_schema
+from dynamics_sync.translation.fields import FORMATTED_VALUE, LOOKUP_TYPE, ReadPlan, plan_reading
+from dynamics_sync.translation.rejected import Rejected, rejected_from_json, rejected_to_json
+from dynamics_sync.translation.rows import Transformed, transform_rows
 
 GUID = "AAAAAAAA-bbbb-CCCC-dddd-000000000001"
 OTHER = "AAAAAAAA-bbbb-CCCC-dddd-000000000002"

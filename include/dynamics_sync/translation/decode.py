@@ -19,9 +19,9 @@ import pyarrow.compute as pc
 import pyarrow.json as pj
 
 from dynamics_sync.errors import INVALID_VALUE, IncompleteAnswer, UnexpectedAnswer
-from dynamics_sync.forward.decode_values import INT64, Unfit, fit_value, read_number, read_whole
-from dynamics_sync.forward.fields import FieldPlan, ReadPlan, Wire
-from dynamics_sync.forward.rejected import Rejected
+from dynamics_sync.translation.decode_values import INT64, Unfit, fit_value, read_number, read_whole
+from dynamics_sync.translation.fields import FieldPlan, ReadPlan, Wire
+from dynamics_sync.translation.rejected import Rejected
 
 #: Arrow's JSON reader ends the process on a document that begins with null, so that it sees objects only.
 _OBJECT = re.compile(rb"(\xef\xbb\xbf)?[ \t\r\n]*\{")

@@ -18,8 +18,8 @@ LONGEST_NAME = 50
 #: Columns that the sync adds to each table; a field of the catalogue cannot take their names.
 RESERVED_COLUMNS = frozenset({"crm_version", "crm_deleted_at", "crm_read_at", "updated_at"})
 
-#: Beginnings that belong to the sync's own tables.
-RESERVED_TABLES = re.compile(r"^(sync_|person$|opportunity_contact_role$)")
+#: Names that belong to the sync's own tables and views.
+RESERVED_TABLES = re.compile(r"^(sync_|person$|opportunity_contact_role$)|_base$")
 
 
 class FieldType(StrEnum):
@@ -47,7 +47,11 @@ class Direction(StrEnum):
 
 
 class Winner(StrEnum):
-    """Whose value stands when both sides changed the same field; used by two-way entities only."""
+    """Whose value stands when both sides changed the same field to different values; for two-way entities only.
+
+    FILL_BLANK: the side that has a value gives it to the side that has none; where both have one, Dynamics' stands.
+    REVIEW: both sides stay as they are until a person decides in `sync_conflict`.
+    """
 
     MARKETING = "marketing"
     DYNAMICS = "dynamics"
@@ -73,6 +77,27 @@ class UnknownOptions(StrEnum):
 
     QUARANTINE = "quarantine"
     KEEP = "keep"
+
+
+class DeletedHere(StrEnum):
+    """What becomes in Dynamics of a record whose row was deleted in the marketing database."""
+
+    NOTHING = "nothing"
+    DEACTIVATE = "deactivate"
+    DELETE = "delete"
+
+
+class Test(StrEnum):
+    """What a condition on a row asks of a field."""
+
+    __test__ = False  # Not one of pytest's.
+
+    AT_LEAST = "at_least"
+    AT_MOST = "at_most"
+    EQUAL = "equal"
+    NOT_EQUAL = "not_equal"
+    FILLED = "filled"
+    BLANK = "blank"
 
 
 def _check_identifier(name: str) -> str:
@@ -126,7 +151,8 @@ class FieldSpec(BaseModel):
     `column` is given without the endings that the type adds: a lookup `owner` becomes `owner_id` and, if it has several
     targets, `owner_type`, and with `name: true` also `owner_name`; an option `rating` becomes `rating_code` and
     `rating_label`. An `optional` field belongs to a solution that not every organisation has installed: where Dynamics
-    lacks it, its columns stay empty.
+    lacks it, its columns stay empty. A field of `direction: from_dynamics` in a two-way entity belongs to Dynamics: it
+    is never written there, and what somebody writes here is put back.
     """
 
     model_config = _STRICT
@@ -137,10 +163,14 @@ class FieldSpec(BaseModel):
     targets: tuple[Identifier, ...] = ()
     name: bool = False
     optional: bool = False
+    direction: Direction | None = None
     wins: Winner | None = None
 
     @model_validator(mode="after")
     def _check_fit(self) -> Self:
+        if self.direction is Direction.FROM_DYNAMICS and self.wins is not None:
+            message = "`wins` has no meaning beside direction from_dynamics: the field belongs to Dynamics"
+            raise ValueError(message)
         if self.length is not None and self.type is not FieldType.TEXT:
             message = f"`length` belongs to type text, not to {self.type}"
             raise ValueError(message)
@@ -176,6 +206,34 @@ class KeySpec(BaseModel):
     column: SqlName
 
 
+class Condition(BaseModel):
+    """One condition on a row of the marketing database, such as `{field: mkt_leadscore, is: at_least, value: 50}`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    field: Identifier
+    test: Annotated[Test, Field(alias="is")]
+    value: bool | int | float | str | None = None
+
+    @model_validator(mode="after")
+    def _check_value(self) -> Self:
+        if (self.value is None) != (self.test in (Test.FILLED, Test.BLANK)):
+            message = f"`value` is needed by all tests but filled and blank; `is: {self.test}`"
+            raise ValueError(message)
+        return self
+
+
+#: The types of fields that a new row can be matched by, or a condition can ask about.
+_PLAIN_TYPES = frozenset({FieldType.TEXT, FieldType.INTEGER, FieldType.GUID, FieldType.OPTION})
+_CONDITION_TYPES = {
+    **dict.fromkeys(
+        (FieldType.INTEGER, FieldType.DECIMAL, FieldType.MONEY, FieldType.FLOAT, FieldType.OPTION), (int, float)
+    ),
+    FieldType.BOOLEAN: (bool,),
+    FieldType.TEXT: (str,),
+}
+
+
 class Entity(BaseModel):
     """One entity of the catalogue, as a file in `include/entities/` describes it."""
 
@@ -192,6 +250,11 @@ class Entity(BaseModel):
     unknown_options: UnknownOptions = UnknownOptions.QUARANTINE
     tags: tuple[str, ...] = ()
     owner: str = "marketing-operations"
+    match: tuple[Identifier, ...] = ()
+    create_when: tuple[Condition, ...] = ()
+    deleted_here: DeletedHere = DeletedHere.NOTHING
+    inactive_state: Annotated[int, Field(ge=0)] | None = None
+    approve_above: Annotated[int, Field(ge=0)] = 1_000
     key: KeySpec
     fields: Mapping[Identifier, FieldSpec] = Field(min_length=1)
 
@@ -200,10 +263,30 @@ class Entity(BaseModel):
         """The id of the entity's DAG."""
         return f"dynamics_{self.entity}"
 
+    @property
+    def is_two_way(self) -> bool:
+        """Whether changes that are made in the marketing database are written to Dynamics."""
+        return self.direction is Direction.TWO_WAY
+
     @cached_property
     def columns(self) -> tuple["Column", ...]:
         """The columns that the fields fill, in the catalogue's order; without the key and the sync's own."""
         return tuple(column for name, spec in self.fields.items() for column in _columns_of(name, spec))
+
+    @cached_property
+    def mapped_fields(self) -> tuple["MappedField", ...]:
+        """The fields, each with its columns, in the catalogue's order."""
+        return tuple(
+            MappedField(name, spec, tuple(_columns_of(name, spec)), self.rule_of(name))
+            for name, spec in self.fields.items()
+        )
+
+    def rule_of(self, field: str) -> Winner:
+        """Whose value stands when both sides changed the field; Dynamics' where the field belongs to it."""
+        spec = self.fields[field]
+        if not self.is_two_way or spec.direction is Direction.FROM_DYNAMICS:
+            return Winner.DYNAMICS
+        return spec.wins or self.wins or Winner.DYNAMICS
 
     @model_validator(mode="after")
     def _check_whole(self) -> Self:
@@ -218,10 +301,44 @@ class Entity(BaseModel):
         return self
 
     def _check_wins(self) -> None:
+        if self.is_two_way:
+            self._check_two_way()
+            return
         for name, spec in self.fields.items():
-            if spec.wins is not None and self.direction is not Direction.TWO_WAY:
-                message = f"`wins` of {name} belongs to direction two_way, and to no other"
+            for word in ("wins", "direction"):
+                if getattr(spec, word) is not None:
+                    message = f"`{word}` of {name} belongs to direction two_way, and to no other"
+                    raise ValueError(message)
+        for word in ("match", "create_when", "deleted_here", "inactive_state", "approve_above"):
+            if getattr(self, word) != type(self).model_fields[word].default:
+                message = f"`{word}` belongs to direction two_way, and to no other"
                 raise ValueError(message)
+
+    def _check_two_way(self) -> None:
+        rules = {self.rule_of(name) for name in self.fields}
+        modified = self.fields.get("modifiedon")
+        if Winner.LATEST in rules and (modified is None or modified.type is not FieldType.INSTANT):
+            message = "`latest` compares with modifiedon; list it among `fields`, as type instant"
+            raise ValueError(message)
+        if (self.deleted_here is DeletedHere.DEACTIVATE) != (self.inactive_state is not None):
+            message = "`inactive_state` is needed by deleted_here deactivate, and by no other"
+            raise ValueError(message)
+        if self.inactive_state is not None and "statecode" not in self.fields:
+            message = "deleted_here deactivate needs the field statecode"
+            raise ValueError(message)
+        for name in self.match:
+            self._check_kind(name, "match", _PLAIN_TYPES)
+        for condition in self.create_when:
+            self._check_kind(condition.field, "create_when", frozenset(FieldType))
+            _check_condition(condition, self.fields[condition.field].type)
+
+    def _check_kind(self, name: str, word: str, types: frozenset[FieldType]) -> None:
+        if name not in self.fields:
+            message = f"`{word}` names {name}, which is not among `fields`"
+            raise ValueError(message)
+        if self.fields[name].type not in types:
+            message = f"`{word}` cannot use {name}, a field of type {self.fields[name].type}"
+            raise ValueError(message)
 
     def _check_columns(self) -> None:
         for name in (self.key.name, "versionnumber"):
@@ -243,6 +360,17 @@ class Entity(BaseModel):
                 message = f"{taken[column.name]} and {column.field} both fill the column {column.name}"
                 raise ValueError(message)
             taken[column.name] = column.field
+
+
+def _check_condition(condition: Condition, field_type: FieldType) -> None:
+    """Refuse a value that the field's column cannot be compared with."""
+    if condition.value is None:
+        return
+    wanted = _CONDITION_TYPES.get(field_type, ())
+    if isinstance(condition.value, bool) is (bool in wanted) and isinstance(condition.value, wanted):
+        return
+    message = f"`create_when` cannot compare {condition.field}, a field of type {field_type}, with {condition.value!r}"
+    raise ValueError(message)
 
 
 class ColumnKind(StrEnum):
@@ -271,6 +399,36 @@ class Column:
     part: Part = "value"
     length: int | None = None
     scale: int | None = None
+
+    @property
+    def is_derived(self) -> bool:
+        """Whether the column only tells what another of the same field means: an option's label, a lookup's name."""
+        return self.part in ("label", "name")
+
+
+@dataclass(frozen=True, slots=True)
+class MappedField:
+    """A field with the columns that it fills, and the rule for conflicts. Sides are compared field by field."""
+
+    name: str
+    spec: FieldSpec
+    columns: tuple[Column, ...]
+    rule: Winner
+
+    @property
+    def compared(self) -> tuple[Column, ...]:
+        """The columns that hold the field's value; the others follow from it."""
+        return tuple(column for column in self.columns if not column.is_derived)
+
+    @property
+    def column(self) -> str:
+        """The column under which conflicts, history and plans name the field."""
+        return self.columns[0].name
+
+    @property
+    def is_owned_by_dynamics(self) -> bool:
+        """Whether the field is never written to Dynamics."""
+        return self.spec.direction is Direction.FROM_DYNAMICS
 
 
 #: Digits behind the point: Dataverse keeps money with 4 at most (a currency's precision is 0 to 4), decimals with 10.

@@ -1,12 +1,11 @@
 """What survives a retry of a task, so that a long read goes on at the page where it stopped."""
 
-import hashlib
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Protocol
 
 from dynamics_sync.entity import Entity
-from dynamics_sync.store.runs import RunIdentity
+from dynamics_sync.store.runs import RunIdentity, new_run_key
 
 _BEGIN = "begin"
 
@@ -64,7 +63,5 @@ def resume_run(cursor: Cursor, entity: Entity, run_id: str, now: datetime) -> tu
 
 
 def new_run(entity: str, run_id: str, begun_at: datetime) -> RunIdentity:
-    """Name a run. The key names its staging folder, and is another one when the same run is cleared and run again."""
-    stamp = begun_at.astimezone(UTC).strftime("%Y%m%dT%H%M%S%f")
-    digest = hashlib.sha256(run_id.encode()).hexdigest()[:8]
-    return RunIdentity(entity=entity, run_id=run_id, run_key=f"{stamp}-{digest}", begun_at=begun_at)
+    """Name a run of an entity that begins at that instant."""
+    return RunIdentity(entity=entity, run_id=run_id, run_key=new_run_key(run_id, begun_at), begun_at=begun_at)

@@ -13,13 +13,23 @@ import sqlalchemy as sa
 
 from dynamics_sync.entity import Entity
 from dynamics_sync.errors import DeletionBreaker
-from dynamics_sync.store import quarantine
+from dynamics_sync.store import conflicts, quarantine
 from dynamics_sync.store.database import MarketingDatabase, take_lock
 from dynamics_sync.store.difference import ingest_keys
+from dynamics_sync.store.field_sql import differs
 from dynamics_sync.store.merge import entity_lock
 from dynamics_sync.store.runs import RunIdentity
-from dynamics_sync.store.schema import DELETED_AT, READ_AT, UPDATED_AT, entity_table
+from dynamics_sync.store.schema import (
+    DELETED_AT,
+    EDITED_AT,
+    READ_AT,
+    UPDATED_AT,
+    WRITTEN_AT,
+    entity_table,
+    mirror_table,
+)
 from dynamics_sync.store.sync_tables import SYNC_QUARANTINE
+from dynamics_sync.store.three_way import edited_at, lock_rows
 
 #: So many rows may go from a table of any size.
 _FEW_ROWS = 3
@@ -78,7 +88,7 @@ def mark_deleted(
     Raises DeletionBreaker before anything is marked.
     """
     keys = pa.Table.from_arrays([ids, pa.nulls(len(ids), pa.int64())], names=["id", "version"])
-    held = entity_table(entity)
+    held = mirror_table(entity)
     with db.writing() as connection:
         take_lock(connection, entity_lock(entity))
         named = ingest_keys(connection, keys)
@@ -105,7 +115,7 @@ def mark_absent(
     Returns how many rows this run marked, also when it is repeated. Open quarantine rows of absent records are closed.
     Raises DeletionBreaker before anything is marked; always if there are no keys while rows are alive.
     """
-    held = entity_table(entity)
+    held = mirror_table(entity)
     with db.writing() as connection:
         take_lock(connection, entity_lock(entity))
         named = ingest_keys(connection, keys)
@@ -130,19 +140,36 @@ def _mark(
     breaker: Breaker,
     seen_at: datetime,
 ) -> int:
-    held = entity_table(entity)
+    held = mirror_table(entity)
     is_alive = held.c[DELETED_AT].is_(None)
     # A run reads its rows after its feed, so that what this run itself brought was alive after `seen_at`.
     was_read_before = sa.and_(held.c[READ_AT] <= seen_at, held.c[READ_AT] != run.begun_at)
     goes = sa.and_(is_alive, was_read_before, which)
     breaker.check(entity, _count(connection, held, goes), _count(connection, held, is_alive))
     connection.execute(held.update().where(goes).values({DELETED_AT: seen_at, UPDATED_AT: db.now()}))
+    if entity.is_two_way:
+        mark_ours(connection, entity, run, db.now())
     # Counted afterwards, by the mark, so that a repeated task reports the same number.
     return _count(connection, held, sa.and_(held.c[DELETED_AT] == seen_at, which))
 
 
+def mark_ours(connection: sa.Connection, entity: Entity, run: RunIdentity, now: datetime) -> None:
+    """Let the marketing table show what its base knows to be deleted; an edit that is not written yet is a conflict."""
+    ours, base, key = entity_table(entity), mirror_table(entity), entity.key.column
+    same = ours.c[key] == base.c[key]
+    fresh = sa.and_(same, base.c[DELETED_AT].is_not(None), ours.c[DELETED_AT].is_(None))
+    edited = sa.or_(*(differs(field, ours, base) for field in entity.mapped_fields if not field.is_owned_by_dynamics))
+    lock_rows(connection, entity, sa.select(base.c[key]).where(base.c[DELETED_AT].is_not(None)).subquery().c[key])
+    keys = sa.select(conflicts.record_text(ours.c[key])).select_from(sa.join(ours, base, same)).where(fresh, edited)
+    conflicts.note_deletions(connection, entity, keys, run, now)
+    connection.execute(base.update().where(fresh).values({EDITED_AT: edited_at(base, ours)}))
+    connection.execute(ours.update().where(fresh).values({DELETED_AT: base.c[DELETED_AT], UPDATED_AT: now}))
+    written = sa.and_(same, base.c[DELETED_AT].is_not(None), ours.c[UPDATED_AT] == now)
+    connection.execute(base.update().where(written).values({WRITTEN_AT: ours.c[UPDATED_AT]}))
+
+
 def _check_not_empty(connection: sa.Connection, entity: Entity, keys: pa.Table, breaker: Breaker) -> None:
-    held = entity_table(entity)
+    held = mirror_table(entity)
     living = _count(connection, held, held.c[DELETED_AT].is_(None))
     if keys.num_rows or not living or breaker.open:
         return

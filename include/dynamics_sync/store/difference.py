@@ -1,4 +1,4 @@
-"""What the marketing database lacks, compared with the keys and versions that Dynamics names."""
+"""What the mirror of Dynamics lacks, compared with the keys and versions that Dynamics names."""
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -8,7 +8,7 @@ from dynamics_sync.entity import Entity
 from dynamics_sync.store.bulk import ingest, temporary_table, unique_rows
 from dynamics_sync.store.column_types import guid_type
 from dynamics_sync.store.database import MarketingDatabase
-from dynamics_sync.store.schema import DELETED_AT, VERSION, entity_table
+from dynamics_sync.store.schema import DELETED_AT, VERSION, mirror_table
 
 _KEYS = pa.schema([("id", pa.string()), ("version", pa.int64())])
 
@@ -18,7 +18,7 @@ def keys_to_fetch(db: MarketingDatabase, entity: Entity, keys: pa.Table) -> pa.T
 
     An id without a version is taken for newer than what is held. Ids come back once each, in no order.
     """
-    held = entity_table(entity)
+    held = mirror_table(entity)
     with db.reading() as connection:
         named = ingest_keys(connection, keys)
         up_to_date = sa.exists().where(

@@ -3,6 +3,9 @@
 A row applies only if it is not older than what is held, and if its run began after the row was found deleted. Rows may
 therefore come late, twice or out of order. An equal version applies too: it fills columns that are new in the
 catalogue, and options whose label changed, neither of which moves the version.
+
+What is merged by version is the mirror of Dynamics. For an entity that goes both ways that is its base, and the same
+transaction brings what changed from there to the marketing table, field by field (see `three_way`).
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,7 +23,16 @@ from dynamics_sync.store.column_types import Instant
 from dynamics_sync.store.database import MarketingDatabase, take_lock
 from dynamics_sync.store.quarantine import RejectedRow, resolve_loaded, set_aside
 from dynamics_sync.store.runs import Counts, RunIdentity, record_slice, recorded_slice
-from dynamics_sync.store.schema import DELETED_AT, READ_AT, UPDATED_AT, VERSION, entity_table, rows_schema
+from dynamics_sync.store.schema import (
+    DELETED_AT,
+    READ_AT,
+    UPDATED_AT,
+    VERSION,
+    WRITTEN_AT,
+    mirror_table,
+    rows_schema,
+)
+from dynamics_sync.store.three_way import ThreeWayMerge
 
 __all__ = ["RejectedRow", "load_slice"]
 
@@ -54,19 +66,52 @@ def load_slice(
         if earlier is not None:
             return earlier
         now = db.now()
-        columns = tuple(column for column in entity.columns if column.field not in absent)
-        incoming = _ingest_rows(connection, entity, columns, pages)
-        repeated = _drop_repeated(connection, incoming, incoming.c[entity.key.column])
-        merge = _Merge(entity, columns, incoming, run, now)
-        # Each figure has a statement of its own, so that their sum can be wrong when a row goes missing.
-        unchanged = repeated + merge.count_unchanged(connection)
-        updated, inserted = merge.update(connection), merge.insert(connection)
         set_aside(connection, entity, run, rejected, now)
-        resolve_loaded(connection, entity, incoming, now)
-        counts = Counts(read, inserted, updated, unchanged, filtered, len(rejected))
+        merged = merge_rows(connection, entity, run, pages, now, absent=absent)
+        counts = Counts(read, merged.inserted, merged.updated, merged.unchanged, filtered, len(rejected))
         counts.check()
         record_slice(connection, run, slice_number, counts, now)
     return counts
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """How many rows were new, had another value, and changed nothing. Rows that came twice are unchanged."""
+
+    inserted: int
+    updated: int
+    unchanged: int
+
+
+def merge_rows(
+    connection: sa.Connection,
+    entity: Entity,
+    run: RunIdentity,
+    pages: Iterable[pa.Table],
+    now: datetime,
+    *,
+    absent: frozenset[str] = frozenset(),
+) -> Merged:
+    """Merge rows of Dynamics (see `rows_schema`) in a transaction that holds the entity's lock.
+
+    Open quarantine rows of records that came through, or were overtaken, are closed.
+    """
+    fields = [field for field in entity.mapped_fields if field.name not in absent]
+    columns = tuple(column for field in fields for column in field.columns)
+    incoming = _ingest_rows(connection, entity, columns, pages)
+    repeated = _drop_repeated(connection, incoming, incoming.c[entity.key.column])
+    merge = _Merge(entity, columns, incoming, run, now)
+    three_way = ThreeWayMerge(entity, fields, incoming, merge.applies, run, now) if entity.is_two_way else None
+    # Each figure has a statement of its own, so that their sum can be wrong when a row goes missing.
+    unchanged = repeated + merge.count_unchanged(connection)
+    if three_way is not None:
+        three_way.before_base(connection)
+    updated, inserted = merge.update(connection), merge.insert(connection)
+    if three_way is not None:
+        three_way.after_base(connection)
+    resolve_loaded(connection, entity, incoming, now)
+    incoming.drop(connection)
+    return Merged(inserted, updated, unchanged)
 
 
 def entity_lock(entity: Entity) -> str:
@@ -77,7 +122,7 @@ def entity_lock(entity: Entity) -> str:
 def _ingest_rows(
     connection: sa.Connection, entity: Entity, columns: Sequence[Column], pages: Iterable[pa.Table]
 ) -> sa.Table:
-    held = entity_table(entity)
+    held = mirror_table(entity)
     # The primary key begins with the record's own: its index finds repeated rows, and the row to merge.
     incoming = temporary_table(
         "sync_incoming",
@@ -123,7 +168,7 @@ def _drop_repeated(connection: sa.Connection, incoming: sa.Table, key: sa.Column
 
 @dataclass(frozen=True)
 class _Merge:
-    """The statements that bring the rows of `incoming`, each key once, into the entity's table."""
+    """The statements that bring the rows of `incoming`, each key once, into the mirror of the entity."""
 
     entity: Entity
     columns: tuple[Column, ...]
@@ -133,7 +178,7 @@ class _Merge:
 
     @property
     def held(self) -> sa.Table:
-        return entity_table(self.entity)
+        return mirror_table(self.entity)
 
     @cached_property
     def same_key(self) -> sa.ColumnElement[bool]:
@@ -180,8 +225,11 @@ class _Merge:
         """Add the rows whose key is not held; return how many."""
         is_held = sa.exists().where(self.same_key).select_from(self.held)
         names = [self.entity.key.column, VERSION, *(column.name for column in self.columns)]
-        instants = (sa.literal(instant, Instant()) for instant in (self.run.begun_at, self.now))
+        moments = {READ_AT: self.run.begun_at, UPDATED_AT: self.now}
+        if self.entity.is_two_way:
+            moments[WRITTEN_AT] = self.now
+        instants = (sa.literal(instant, Instant()) for instant in moments.values())
         rows = sa.select(*(self.incoming.c[name] for name in names), *instants).where(~is_held)
-        statement = self.held.insert().from_select([*names, READ_AT, UPDATED_AT], rows)
+        statement = self.held.insert().from_select([*names, *moments], rows)
         # Without the option SQLAlchemy forgets the number of an INSERT's rows.
         return connection.execute(statement.execution_options(preserve_rowcount=True)).rowcount

@@ -12,8 +12,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from dynamics_sync.entity import Entity
 from dynamics_sync.store.database import MarketingDatabase
-from dynamics_sync.store.runs import RunIdentity
-from dynamics_sync.store.schema import VERSION, entity_table
+from dynamics_sync.store.runs import RunIdentity, Way
+from dynamics_sync.store.schema import VERSION, mirror_table
 from dynamics_sync.store.sync_tables import SYNC_QUARANTINE, ensure_sync_tables
 
 #: Beginning of the key of a row that has no GUID; the SHA-256 of the payload follows.
@@ -62,16 +62,17 @@ def set_aside(
     if not latest:
         return
     insert = (postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert)(SYNC_QUARANTINE)
-    kept = {"entity", "record_key", "first_seen_at"}
+    kept = {"entity", "direction", "record_key", "first_seen_at"}
     new = insert.excluded
     upsert = insert.on_conflict_do_update(
-        index_elements=[SYNC_QUARANTINE.c.entity, SYNC_QUARANTINE.c.record_key],
+        index_elements=[SYNC_QUARANTINE.c.entity, SYNC_QUARANTINE.c.direction, SYNC_QUARANTINE.c.record_key],
         set_={column.name: new[column.name] for column in SYNC_QUARANTINE.columns if column.name not in kept},
         # A row that comes late must not hide what a newer one said.
         where=sa.func.coalesce(new.crm_version >= SYNC_QUARANTINE.c.crm_version, sa.true()),
     )
     seen = {
         "entity": entity.entity,
+        "direction": Way.FROM_DYNAMICS,
         "run_id": run.run_id,
         "first_seen_at": now,
         "last_seen_at": now,
@@ -82,7 +83,7 @@ def set_aside(
 
 def resolve_loaded(connection: sa.Connection, entity: Entity, incoming: sa.Table, now: datetime) -> None:
     """Close the open rows whose record this slice brought in the same or a newer version, or which are overtaken."""
-    held, aside = entity_table(entity), SYNC_QUARANTINE.c
+    held, aside = mirror_table(entity), SYNC_QUARANTINE.c
     arrived = sa.exists().where(
         incoming.c[entity.key.column] == _guid_of_record(held.c[entity.key.column]),
         sa.func.coalesce(incoming.c[VERSION] >= aside.crm_version, sa.true()),
@@ -101,7 +102,7 @@ def close(connection: sa.Connection, entity: Entity, which: sa.ColumnElement[boo
 
 def is_among(entity: Entity, keys: sa.Table) -> sa.ColumnElement[bool]:
     """Return the condition that a quarantined row's GUID is in column `id` of the table."""
-    return sa.exists().where(keys.c.id == _guid_of_record(entity_table(entity).c[entity.key.column]))
+    return sa.exists().where(keys.c.id == _guid_of_record(mirror_table(entity).c[entity.key.column]))
 
 
 def has_guid() -> sa.ColumnElement[bool]:
@@ -110,7 +111,12 @@ def has_guid() -> sa.ColumnElement[bool]:
 
 
 def _open_rows(entity: Entity) -> sa.ColumnElement[bool]:
-    return sa.and_(SYNC_QUARANTINE.c.entity == entity.entity, SYNC_QUARANTINE.c.resolved_at.is_(None))
+    """The rows that came from Dynamics and were set aside; those on the way there are in `refused`."""
+    return sa.and_(
+        SYNC_QUARANTINE.c.entity == entity.entity,
+        SYNC_QUARANTINE.c.direction == Way.FROM_DYNAMICS,
+        SYNC_QUARANTINE.c.resolved_at.is_(None),
+    )
 
 
 def _guid_of_record(like: sa.Column[Any]) -> sa.ColumnElement[Any]:

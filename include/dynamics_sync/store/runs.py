@@ -1,7 +1,9 @@
 """The record of runs: what each run read and did, in figures that must add up."""
 
+import hashlib
 from dataclasses import asdict, dataclass, fields
-from datetime import datetime
+from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Self
 
 import sqlalchemy as sa
@@ -12,6 +14,13 @@ from dynamics_sync.store.database import MarketingDatabase
 from dynamics_sync.store.sync_tables import SYNC_RUN, SYNC_SLICE, ensure_sync_tables
 
 
+class Way(StrEnum):
+    """Which way a run goes."""
+
+    FROM_DYNAMICS = "from_dynamics"
+    TO_DYNAMICS = "to_dynamics"
+
+
 @dataclass(frozen=True, slots=True)
 class RunIdentity:
     """Which attempt at which run of which entity. `run_key` is new for each attempt; `begun_at` is aware."""
@@ -20,11 +29,22 @@ class RunIdentity:
     run_id: str
     run_key: str
     begun_at: datetime
+    direction: Way = Way.FROM_DYNAMICS
+
+
+def new_run_key(run_id: str, begun_at: datetime) -> str:
+    """Name an attempt at a run; another one when the same run is cleared and runs again. It names a staging folder."""
+    stamp = begun_at.astimezone(UTC).strftime("%Y%m%dT%H%M%S%f")
+    return f"{stamp}-{hashlib.sha256(run_id.encode()).hexdigest()[:8]}"
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What became of the rows that were read, in rows."""
+    """What became of the rows that were read, in rows.
+
+    On the way to Dynamics: the records that differ, and how many of them were created, updated, turned out to be equal,
+    were held back, were refused, and were left for the next run.
+    """
 
     read: int = 0
     inserted: int = 0
@@ -32,6 +52,7 @@ class Counts:
     unchanged: int = 0
     filtered: int = 0
     rejected: int = 0
+    postponed: int = 0
 
     def __add__(self, other: Self) -> Self:
         mine, theirs = asdict(self), asdict(other)
@@ -39,12 +60,13 @@ class Counts:
 
     def check(self) -> None:
         """Raise CountsDoNotAddUp, with the figures, unless each row that was read is accounted for once."""
-        accounted = self.inserted + self.updated + self.unchanged + self.filtered + self.rejected
+        accounted = self.inserted + self.updated + self.unchanged + self.filtered + self.rejected + self.postponed
         if self.read == accounted and min(asdict(self).values()) >= 0:
             return
         message = (
             f"read {self.read} rows, but accounted for {accounted}: inserted {self.inserted} + updated {self.updated}"
             f" + unchanged {self.unchanged} + filtered {self.filtered} + rejected {self.rejected}"
+            f" + postponed {self.postponed}"
         )
         raise CountsDoNotAddUp(message, not_done="Nothing was committed")
 
@@ -76,7 +98,9 @@ def record_slice(connection: sa.Connection, run: RunIdentity, slice_number: int,
 def begin_run(db: MarketingDatabase, run: RunIdentity, mode: str) -> None:
     """Write the run as running. A run that was cleared and begins again takes the place of its earlier attempt."""
     ensure_sync_tables(db)
-    same_run = sa.and_(SYNC_RUN.c.entity == run.entity, SYNC_RUN.c.run_id == run.run_id)
+    same_run = sa.and_(
+        SYNC_RUN.c.entity == run.entity, SYNC_RUN.c.direction == run.direction, SYNC_RUN.c.run_id == run.run_id
+    )
     earlier_keys = sa.select(SYNC_RUN.c.run_key).where(same_run, SYNC_RUN.c.run_key != run.run_key)
     values = {**asdict(run), "mode": mode, "state": "running"}
     with db.writing() as connection:
@@ -120,10 +144,14 @@ def check_slices(db: MarketingDatabase, run: RunIdentity, expected: int) -> None
         raise CountsDoNotAddUp(message, not_done="Nothing was marked as deleted, and the run was not ended")
 
 
-def is_recorded(db: MarketingDatabase, entity: Entity, begun_at: datetime) -> bool:
-    """Say whether this database knows of a successful run of the entity that began at that instant."""
+def is_recorded(
+    db: MarketingDatabase, entity: Entity, begun_at: datetime | None = None, *, direction: Way = Way.FROM_DYNAMICS
+) -> bool:
+    """Say whether this database knows of a successful run of the entity, and of one that began at that instant."""
     ensure_sync_tables(db)
-    same = sa.and_(SYNC_RUN.c.entity == entity.entity, SYNC_RUN.c.begun_at == begun_at, SYNC_RUN.c.state == "success")
+    same = sa.and_(SYNC_RUN.c.entity == entity.entity, SYNC_RUN.c.direction == direction, SYNC_RUN.c.state == "success")
+    if begun_at is not None:
+        same = sa.and_(same, SYNC_RUN.c.begun_at == begun_at)
     with db.reading() as connection:
         return bool(connection.execute(sa.select(sa.exists().where(same))).scalar_one())
 
@@ -137,7 +165,9 @@ def run_state(db: MarketingDatabase, run: RunIdentity) -> str | None:
 
 def _attempt(run: RunIdentity) -> sa.ColumnElement[bool]:
     """The attempt's own row: another attempt at the same run has taken its place if the key differs."""
-    return sa.and_(SYNC_RUN.c.entity == run.entity, SYNC_RUN.c.run_key == run.run_key)
+    return sa.and_(
+        SYNC_RUN.c.entity == run.entity, SYNC_RUN.c.direction == run.direction, SYNC_RUN.c.run_key == run.run_key
+    )
 
 
 def _sum_of_slices(connection: sa.Connection, run_key: str) -> Counts:

@@ -1,6 +1,11 @@
-"""The tables of the entities: made from the catalogue, extended when it grows, never cut back."""
+"""The tables of the entities: made from the catalogue, extended when it grows, never cut back.
+
+An entity that goes both ways has two: its own, which marketing writes to, and `<table>_base`, which holds what Dynamics
+last said. What differs between the two is what has to be written to Dynamics.
+"""
 
 from functools import lru_cache
+from typing import Any
 
 import pyarrow as pa
 import sqlalchemy as sa
@@ -10,12 +15,17 @@ from dynamics_sync.errors import ColumnConflict
 from dynamics_sync.store import views
 from dynamics_sync.store.column_types import Instant, arrow_type, guid_type, sql_type
 from dynamics_sync.store.database import MarketingDatabase, take_lock
+from dynamics_sync.store.defaults import current_instant, ensure_touch_trigger, new_guid
 from dynamics_sync.store.sync_tables import SCHEMA_LOCK, ensure_sync_tables
 
 VERSION = "crm_version"
 DELETED_AT = "crm_deleted_at"
 READ_AT = "crm_read_at"
 UPDATED_AT = "updated_at"
+#: Of base tables only: the `updated_at` that the sync itself last gave the row here, ...
+WRITTEN_AT = "written_at"
+#: ... and the one that a person's edit had given it, before the sync wrote to the same row.
+EDITED_AT = "edited_at"
 
 #: What `crm_read_at` is in rows that were loaded before the column was there: older than any run.
 _NEVER_READ = "1970-01-01 00:00:00.000000"
@@ -24,21 +34,76 @@ _NEVER_READ = "1970-01-01 00:00:00.000000"
 def entity_table(entity: Entity) -> sa.Table:
     """Return the entity's table: key, the catalogue's columns in order, version, deletion, reading and last change."""
     # The catalogue's models hold a mapping and cannot be hashed; what the table is made of can.
-    comment = " ".join(f"{entity.title}. {entity.description}".split())
-    return _build_table(entity.table, entity.entity, entity.key.column, entity.key.name, entity.columns, comment)
+    return _build_table(
+        entity.table, entity.entity, entity.key.column, entity.key.name, entity.columns, _comment(entity)
+    )
+
+
+def base_table(entity: Entity) -> sa.Table:
+    """Return the table of a two-way entity that holds what Dynamics last said of each record, in our format."""
+    comment = f"What Dynamics last said of each row of {entity.table}. Written by the sync only"
+    return _build_base(entity.table, entity.entity, entity.key.column, entity.key.name, entity.columns, comment)
+
+
+def mirror_table(entity: Entity) -> sa.Table:
+    """Return the table that mirrors Dynamics: the base of a two-way entity, the one table of any other."""
+    return base_table(entity) if entity.is_two_way else entity_table(entity)
+
+
+def _comment(entity: Entity) -> str:
+    return " ".join(f"{entity.title}. {entity.description}".split())
 
 
 @lru_cache(maxsize=256)
 def _build_table(
     name: str, logical_name: str, key: str, key_name: str, columns: tuple[Column, ...], comment: str
 ) -> sa.Table:
-    origins = {column.name: f"{logical_name}.{column.field}" for column in columns}
     return sa.Table(
         name,
         sa.MetaData(),
+        # Who inserts a row need not think of a key or an instant.
+        sa.Column(key, guid_type(), primary_key=True, server_default=new_guid(), comment=f"{logical_name}.{key_name}"),
+        *_value_columns(logical_name, columns),
+        sa.Column(VERSION, sa.BigInteger, comment="Dynamics' versionnumber; null while the record is not in Dynamics"),
+        *_state_columns(),
+        sa.Column(
+            UPDATED_AT,
+            Instant,
+            nullable=False,
+            server_default=current_instant(),
+            comment="When a value of this row last changed here",
+        ),
+        # Those who read what changed since they last looked need this one; a lookup's index is theirs to add,
+        # as each index slows down every load.
+        sa.Index(f"{name}_updated_at", UPDATED_AT),
+        comment=comment,
+    )
+
+
+@lru_cache(maxsize=256)
+def _build_base(
+    table: str, logical_name: str, key: str, key_name: str, columns: tuple[Column, ...], comment: str
+) -> sa.Table:
+    return sa.Table(
+        f"{table}_base",
+        sa.MetaData(),
         sa.Column(key, guid_type(), primary_key=True, comment=f"{logical_name}.{key_name}"),
-        *(sa.Column(column.name, sql_type(column), comment=origins[column.name]) for column in columns),
+        *_value_columns(logical_name, columns),
         sa.Column(VERSION, sa.BigInteger, nullable=False, comment="Dynamics' versionnumber of these values"),
+        *_state_columns(),
+        sa.Column(UPDATED_AT, Instant, nullable=False, comment="When Dynamics last said something else"),
+        sa.Column(WRITTEN_AT, Instant, comment=f"The updated_at that the sync last gave the row of {table}"),
+        sa.Column(EDITED_AT, Instant, comment=f"The updated_at of {table} that an edit had given it before that"),
+        comment=comment,
+    )
+
+
+def _value_columns(logical_name: str, columns: tuple[Column, ...]) -> list[sa.Column[Any]]:
+    return [sa.Column(column.name, sql_type(column), comment=f"{logical_name}.{column.field}") for column in columns]
+
+
+def _state_columns() -> list[sa.Column[Any]]:
+    return [
         sa.Column(
             DELETED_AT,
             Instant,
@@ -51,12 +116,7 @@ def _build_table(
             server_default=sa.text(f"'{_NEVER_READ}'"),
             comment="When the run began that brought this version",
         ),
-        sa.Column(UPDATED_AT, Instant, nullable=False, comment="When a value of this row last changed here"),
-        # Those who read what changed since they last looked need this one; a lookup's index is theirs to add,
-        # as each index slows down every load.
-        sa.Index(f"{name}_updated_at", UPDATED_AT),
-        comment=comment,
-    )
+    ]
 
 
 def rows_schema(entity: Entity) -> pa.Schema:
@@ -82,10 +142,30 @@ def ensure_tables(db: MarketingDatabase, entity: Entity) -> tuple[str, ...]:
     table = entity_table(entity)
     with db.writing() as connection:
         take_lock(connection, SCHEMA_LOCK)
-        if not sa.inspect(connection).has_table(table.name):
-            table.create(connection)
-            return (f"created table {table.name}",)
+        done = _ensure_table(connection, table)
+        if entity.is_two_way:
+            base = base_table(entity)
+            if not sa.inspect(connection).has_table(base.name) and not done:
+                # It went one way until now, so that what is held is what Dynamics said.
+                done = (*done, *_ensure_table(connection, base), _fill_base(connection, table, base))
+            else:
+                done = (*done, *_ensure_table(connection, base))
+            ensure_touch_trigger(connection, table, (UPDATED_AT, VERSION, READ_AT, DELETED_AT))
+        return done
+
+
+def _ensure_table(connection: sa.Connection, table: sa.Table) -> tuple[str, ...]:
+    if sa.inspect(connection).has_table(table.name):
         return _extend(connection, table)
+    table.create(connection)
+    return (f"created table {table.name}",)
+
+
+def _fill_base(connection: sa.Connection, table: sa.Table, base: sa.Table) -> str:
+    names = [column.name for column in base.columns if column.name in table.columns]
+    rows = sa.select(*(table.c[name] for name in names), table.c[UPDATED_AT])
+    connection.execute(base.insert().from_select([*names, WRITTEN_AT], rows.where(table.c[VERSION].is_not(None))))
+    return f"filled table {base.name} from {table.name}"
 
 
 def _extend(connection: sa.Connection, table: sa.Table) -> tuple[str, ...]:
@@ -120,7 +200,7 @@ def _type_text(connection: sa.Connection, column: sa.Column[object]) -> str:
 
 def _check_own_columns(table: sa.Table, missing: list[sa.Column[object]]) -> None:
     """Refuse a table that was there before the sync: one without the columns that every table of ours has."""
-    own = {*table.primary_key.columns.keys(), VERSION, DELETED_AT, UPDATED_AT}
+    own = {*table.primary_key.columns.keys(), VERSION, DELETED_AT, UPDATED_AT, WRITTEN_AT, EDITED_AT}
     for column in missing:
         if column.name in own:
             message = f"table {table.name} exists, but has no column {column.name}, so the sync did not make it"

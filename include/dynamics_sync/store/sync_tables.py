@@ -1,7 +1,11 @@
-"""The sync's own tables: runs, slices, quarantine and environment. Users read them with SQL."""
+"""The sync's own tables: runs, slices, quarantine, environment; conflicts, history and plans of what goes both ways.
+
+Users read them with SQL, and decide there: `decision` of `sync_conflict` is theirs to write.
+"""
 
 import sqlalchemy as sa
 
+from dynamics_sync.errors import ColumnConflict
 from dynamics_sync.store.column_types import Instant
 from dynamics_sync.store.database import MarketingDatabase, take_lock
 
@@ -19,6 +23,13 @@ SYNC_RUN = sa.Table(
     "sync_run",
     _METADATA,
     sa.Column("entity", sa.String(100), primary_key=True),
+    sa.Column(
+        "direction",
+        sa.String(20),
+        primary_key=True,
+        server_default="from_dynamics",
+        comment="from_dynamics or to_dynamics",
+    ),
     sa.Column("run_id", sa.String(250), primary_key=True),
     sa.Column(
         "run_key",
@@ -28,7 +39,7 @@ SYNC_RUN = sa.Table(
         comment="One attempt at the run; new when it is cleared",
     ),
     sa.Column("mode", sa.String(50), nullable=False),
-    sa.Column("state", sa.String(10), nullable=False, comment="running, success or failed"),
+    sa.Column("state", sa.String(10), nullable=False, comment="running, success, failed or refused"),
     sa.Column("begun_at", Instant, nullable=False),
     sa.Column("finished_at", Instant),
     _count("read_rows"),
@@ -37,10 +48,11 @@ SYNC_RUN = sa.Table(
     _count("unchanged"),
     _count("filtered"),
     _count("rejected"),
+    _count("postponed"),
     _count("deleted"),
     sa.Column("error_code", sa.String(10)),
     sa.Column("error", sa.Text),
-    comment="One row a run and entity. read_rows = inserted + updated + unchanged + filtered + rejected",
+    comment="One row a run and entity. read_rows = inserted + updated + unchanged + filtered + rejected + postponed",
 )
 
 SYNC_SLICE = sa.Table(
@@ -54,6 +66,7 @@ SYNC_SLICE = sa.Table(
     _count("unchanged"),
     _count("filtered"),
     _count("rejected"),
+    _count("postponed"),
     sa.Column("committed_at", Instant, nullable=False),
     comment="One row a slice that was loaded, written with its rows: a repeated load finds it and does nothing",
 )
@@ -63,6 +76,13 @@ SYNC_QUARANTINE = sa.Table(
     _METADATA,
     sa.Column("entity", sa.String(100), primary_key=True),
     sa.Column(
+        "direction",
+        sa.String(20),
+        primary_key=True,
+        server_default="from_dynamics",
+        comment="from_dynamics or to_dynamics",
+    ),
+    sa.Column(
         "record_key",
         sa.String(80),
         primary_key=True,
@@ -71,13 +91,125 @@ SYNC_QUARANTINE = sa.Table(
     sa.Column("code", sa.String(10), nullable=False),
     sa.Column("column_name", sa.String(100)),
     sa.Column("reason", sa.Text, nullable=False),
-    sa.Column("payload", sa.Text, nullable=False, comment="The row as Dynamics gave it, as JSON"),
+    sa.Column("payload", sa.Text, nullable=False, comment="The row as Dynamics gave it, or what was sent, as JSON"),
+    sa.Column("dataverse_code", sa.String(10), comment="What Dynamics itself called the refusal"),
     sa.Column("crm_version", sa.BigInteger),
+    sa.Column("attempts", sa.Integer, nullable=False, server_default=sa.text("1")),
+    sa.Column("retry_at", Instant, comment="to_dynamics: tried again from then on, or when the row changes"),
+    sa.Column("row_updated_at", Instant, comment="to_dynamics: updated_at of the row that was refused"),
     sa.Column("run_id", sa.String(250), nullable=False, comment="The last run that refused the row"),
     sa.Column("first_seen_at", Instant, nullable=False),
     sa.Column("last_seen_at", Instant, nullable=False),
     sa.Column("resolved_at", Instant, comment="Null as long as the row is open"),
     comment="Rows that could not be applied. The table of the entity keeps what it held before",
+)
+
+#: SQLite counts up by itself only what is called INTEGER.
+_ROW_NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+SYNC_CONFLICT = sa.Table(
+    "sync_conflict",
+    _METADATA,
+    sa.Column("conflict_id", _ROW_NUMBER, sa.Identity(always=False), primary_key=True),
+    sa.Column("entity", sa.String(100), nullable=False),
+    sa.Column("record_id", sa.String(36), nullable=False),
+    sa.Column(
+        "column_name",
+        sa.String(100),
+        nullable=False,
+        comment="Empty where the record was deleted in Dynamics while it was edited here",
+    ),
+    sa.Column("base", sa.Text, comment="The last value on which both sides agreed"),
+    sa.Column("ours", sa.Text, comment="The marketing database's value"),
+    sa.Column("theirs", sa.Text, comment="Dynamics' value"),
+    sa.Column("rule", sa.String(20), nullable=False, comment="The catalogue's rule at that time"),
+    sa.Column("outcome", sa.String(20), nullable=False, comment="ours, theirs, open or agreed: whose value stands"),
+    sa.Column(
+        "decision",
+        sa.String(10),
+        sa.CheckConstraint("decision IN ('ours', 'theirs')", name="sync_conflict_decision"),
+        comment="Of an open one: write ours or theirs here; the next run of dynamics_reverse does it",
+    ),
+    sa.Column("run_id", sa.String(250), nullable=False),
+    sa.Column("detected_at", Instant, nullable=False),
+    sa.Column("resolved_at", Instant, comment="Null as long as nobody decided"),
+    sa.Index("sync_conflict_record", "entity", "record_id"),
+    sa.Index(
+        "sync_conflict_open",
+        "entity",
+        "record_id",
+        "column_name",
+        unique=True,
+        postgresql_where=sa.text("resolved_at IS NULL"),
+        sqlite_where=sa.text("resolved_at IS NULL"),
+    ),
+    comment="One row for each field that both sides had changed to different values. The loser's value is kept here",
+)
+
+SYNC_HISTORY = sa.Table(
+    "sync_history",
+    _METADATA,
+    sa.Column("history_id", _ROW_NUMBER, sa.Identity(always=False), primary_key=True),
+    sa.Column("entity", sa.String(100), nullable=False),
+    sa.Column("record_id", sa.String(36), nullable=False),
+    sa.Column("column_name", sa.String(100), nullable=False),
+    sa.Column("old_value", sa.Text),
+    sa.Column("new_value", sa.Text),
+    sa.Column("side", sa.String(10), nullable=False, comment="Where the value was changed: marketing or dynamics"),
+    sa.Column(
+        "rule", sa.String(20), nullable=False, comment="Why: what changed on one side only, or the rule that decided"
+    ),
+    sa.Column(
+        "crm_version",
+        sa.BigInteger,
+        nullable=False,
+        comment="marketing: the version that brought the value; dynamics: the version that was replaced, 0 for none",
+    ),
+    sa.Column("run_id", sa.String(250), nullable=False),
+    sa.Column("changed_at", Instant, nullable=False),
+    sa.Index("sync_history_record", "entity", "record_id"),
+    # A version can be replaced once, so that a write that is noted twice is noticed.
+    sa.Index(
+        "sync_history_written",
+        "entity",
+        "record_id",
+        "column_name",
+        "crm_version",
+        unique=True,
+        postgresql_where=sa.text("side = 'dynamics'"),
+        sqlite_where=sa.text("side = 'dynamics'"),
+    ),
+    comment="One row for each value that the sync changed on either side. New rows from Dynamics are not listed",
+)
+
+SYNC_PLAN = sa.Table(
+    "sync_plan",
+    _METADATA,
+    sa.Column("run_key", sa.Text, primary_key=True),
+    sa.Column("entity", sa.String(100), primary_key=True),
+    sa.Column("record_id", sa.String(36), primary_key=True),
+    sa.Column("column_name", sa.String(100), primary_key=True, comment="Empty for an operation on the whole record"),
+    sa.Column("run_id", sa.String(250), nullable=False),
+    sa.Column("field", sa.String(100), nullable=False, comment="Logical name in Dynamics"),
+    sa.Column(
+        "operation", sa.String(20), nullable=False, comment="create, update, link, delete, deactivate or restore"
+    ),
+    sa.Column("old_value", sa.Text, comment="What Dynamics has; for restore, what is here"),
+    sa.Column("new_value", sa.Text, comment="What will be written"),
+    sa.Column("rule", sa.String(20), nullable=False, comment="What decided"),
+    sa.Column(
+        "crm_version", sa.BigInteger, nullable=False, comment="The version that it was planned against; 0 for none"
+    ),
+    sa.Column("batch", sa.Integer, nullable=False, server_default=sa.text("0")),
+    sa.Column(
+        "state",
+        sa.String(20),
+        nullable=False,
+        comment="planned, and then written, equal, refused, postponed or gone",
+    ),
+    sa.Column("planned_at", Instant, nullable=False),
+    sa.Index("sync_plan_batch", "run_key", "batch"),
+    comment="What each run of dynamics_reverse intends, or would do in a dry run: one row for each record and field",
 )
 
 SYNC_ENVIRONMENT = sa.Table(
@@ -100,4 +232,15 @@ def ensure_sync_tables(db: MarketingDatabase) -> None:
     with db.writing() as connection:
         take_lock(connection, SCHEMA_LOCK)
         _METADATA.create_all(connection)
+        _check_columns(connection)
     db.has_sync_tables = True
+
+
+def _check_columns(connection: sa.Connection) -> None:
+    inspector = sa.inspect(connection)
+    for table in _METADATA.sorted_tables:
+        held = {column["name"] for column in inspector.get_columns(table.name)}
+        if missing := [column.name for column in table.columns if column.name not in held]:
+            message = f"the table {table.name} is of another version of the sync: it has no column {missing[0]}"
+            step = f"Rename {table.name}; the sync makes a new one with the next run"
+            raise ColumnConflict(message, not_done="Nothing was changed", next_step=step)

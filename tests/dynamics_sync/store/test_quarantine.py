@@ -33,12 +33,17 @@ def test_a_rejected_row_is_kept_with_its_reason_and_leaves_the_table_alone(sandb
     (row,) = rows_in_quarantine(sandbox)
     assert row == {
         "entity": "sample",
+        "direction": "from_dynamics",
         "record_key": words.guid(1),
         "code": "DS-603",
         "column_name": "name",
         "reason": "21 characters, 20 fit",
         "payload": '{"name": "…"}',
+        "dataverse_code": None,
         "crm_version": 2,
+        "attempts": 1,
+        "retry_at": None,
+        "row_updated_at": None,
         "run_id": run.run_id,
         "first_seen_at": words.at(5),
         "last_seen_at": words.at(5),

@@ -29,6 +29,7 @@ def test_a_run_is_written_with_the_sum_of_its_slices(sandbox, words):
     assert counts == Counts(read=8, inserted=2, updated=1, unchanged=1, filtered=3, rejected=1)
     assert the_run(sandbox) == {
         "entity": "sample",
+        "direction": "from_dynamics",
         "run_id": "run 1",
         "run_key": "attempt 1",
         "mode": "window",
@@ -41,6 +42,7 @@ def test_a_run_is_written_with_the_sum_of_its_slices(sandbox, words):
         "unchanged": 1,
         "filtered": 3,
         "rejected": 1,
+        "postponed": 0,
         "deleted": 4,
         "error_code": None,
         "error": None,

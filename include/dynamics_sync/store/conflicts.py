@@ -1,0 +1,114 @@
+"""Conflicts: fields that both sides changed to different values, and records edited here that were deleted there.
+
+Each is a row of `sync_conflict`, which keeps the loser's value. One whose outcome is `open` waits for a person, who
+writes `ours` or `theirs` into its `decision`.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from dynamics_sync.entity import Entity, MappedField, Winner
+from dynamics_sync.store.column_types import Instant
+from dynamics_sync.store.field_sql import as_text
+from dynamics_sync.store.runs import RunIdentity
+from dynamics_sync.store.sync_tables import SYNC_CONFLICT
+
+#: `column_name` of a conflict about the whole record.
+WHOLE_RECORD = ""
+
+
+@dataclass(frozen=True)
+class ThreeSides:
+    """Rows to look at: where they come from, which of them, their key, and the three sides of each."""
+
+    rows: sa.FromClause
+    which: sa.ColumnElement[bool]
+    key: sa.ColumnElement[Any]
+    base: sa.FromClause
+    ours: sa.FromClause
+    theirs: sa.FromClause
+
+
+def record_text(key: sa.ColumnElement[Any]) -> sa.ColumnElement[str]:
+    """Return a key as the sync's own tables hold it."""
+    return sa.cast(key, sa.String(36))
+
+
+def is_open(entity: Entity) -> sa.ColumnElement[bool]:
+    """Return the condition that a conflict of the entity is not settled."""
+    return sa.and_(SYNC_CONFLICT.c.entity == entity.entity, SYNC_CONFLICT.c.resolved_at.is_(None))
+
+
+def note(
+    connection: sa.Connection,
+    entity: Entity,
+    field: MappedField,
+    sides: ThreeSides,
+    run: RunIdentity,
+    now: datetime,
+    *,
+    outcome: str,
+) -> None:
+    """Write a conflict for each row; one that is open already gets the new values, and needs a new decision."""
+    dialect = connection.dialect.name
+    texts = [as_text(field, side, dialect) for side in (sides.base, sides.ours, sides.theirs)]
+    held = sa.and_(is_open(entity), SYNC_CONFLICT.c.column_name == field.column)
+    rows = sa.select(record_text(sides.key).label("record_id"), *texts).select_from(sides.rows).where(sides.which)
+    if outcome == "open":
+        news = rows.subquery("news")
+        ours, theirs = list(news.c)[2:4]
+        again = SYNC_CONFLICT.update().where(held, SYNC_CONFLICT.c.record_id == news.c.record_id)
+        connection.execute(again.values(ours=ours, theirs=theirs, decision=None, run_id=run.run_id))
+        rows = rows.where(~sa.exists().where(held, SYNC_CONFLICT.c.record_id == record_text(sides.key)))
+    values = {
+        "entity": entity.entity,
+        "column_name": field.column,
+        "rule": field.rule.value,
+        "outcome": outcome,
+        "run_id": run.run_id,
+    }
+    instants = {"detected_at": now, "resolved_at": None if outcome == "open" else now}
+    names = ["record_id", "base", "ours", "theirs", *values, *instants]
+    constants = [sa.literal(value, sa.Text) for value in values.values()]
+    moments = [sa.literal(instant, Instant()) for instant in instants.values()]
+    connection.execute(SYNC_CONFLICT.insert().from_select(names, rows.add_columns(*constants, *moments)))
+
+
+def settle(connection: sa.Connection, entity: Entity, field: MappedField, sides: ThreeSides, now: datetime) -> None:
+    """Close the open conflicts of the rows about that field: something else was decided, or both sides agree."""
+    keys = sa.select(record_text(sides.key)).select_from(sides.rows).where(sides.which)
+    which = sa.and_(is_open(entity), SYNC_CONFLICT.c.column_name == field.column, SYNC_CONFLICT.c.record_id.in_(keys))
+    connection.execute(SYNC_CONFLICT.update().where(which).values(outcome="agreed", resolved_at=now))
+
+
+def settle_deletions(connection: sa.Connection, entity: Entity, keys: sa.ColumnElement[Any], now: datetime) -> None:
+    """Close the open conflicts about deleted records: Dynamics has them again."""
+    alive = SYNC_CONFLICT.c.record_id.in_(sa.select(record_text(keys)))
+    which = sa.and_(is_open(entity), SYNC_CONFLICT.c.column_name == WHOLE_RECORD, alive)
+    connection.execute(SYNC_CONFLICT.update().where(which).values(outcome="agreed", resolved_at=now))
+
+
+def note_deletions(
+    connection: sa.Connection, entity: Entity, keys: sa.Select[Any], run: RunIdentity, now: datetime
+) -> None:
+    """Write a conflict for each record that was deleted in Dynamics while it was edited here. `keys` selects text."""
+    values = {
+        "entity": entity.entity,
+        "column_name": WHOLE_RECORD,
+        "ours": "edited",
+        "theirs": "deleted",
+        "rule": Winner.REVIEW.value,
+        "outcome": "open",
+        "run_id": run.run_id,
+    }
+    named = keys.subquery("named")
+    key = next(iter(named.c))
+    held = sa.exists().where(
+        is_open(entity), SYNC_CONFLICT.c.column_name == WHOLE_RECORD, SYNC_CONFLICT.c.record_id == key
+    )
+    constants = [sa.literal(value, sa.Text) for value in values.values()]
+    rows = sa.select(key, *constants, sa.literal(now, Instant())).where(~held)
+    connection.execute(SYNC_CONFLICT.insert().from_select(["record_id", *values, "detected_at"], rows))

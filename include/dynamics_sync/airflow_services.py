@@ -9,7 +9,7 @@ from airflow.sdk import BaseHook, ObjectStoragePath, Variable
 
 from dynamics_sync.dataverse.client import DataverseClient
 from dynamics_sync.errors import MarketingConnectionError
-from dynamics_sync.forward.tasks import Services
+from dynamics_sync.services import Services
 from dynamics_sync.settings import VARIABLE, Settings, parse_settings
 from dynamics_sync.store.database import MarketingDatabase
 

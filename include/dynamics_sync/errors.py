@@ -336,6 +336,20 @@ class MarketingDatabaseRefused(StopRun):
     next_step = "Look the time up in the log of the marketing database, which holds the statement"
 
 
+class FirstCopyMissing(StopRun):
+    """An entity is to be written to Dynamics before it was ever read from there."""
+
+    code = "DS-708"
+    next_step = "Run the entity's own DAG first; what Dynamics has must be known before anything is written"
+
+
+class PlanRefused(AskPerson):
+    """A person refused a plan in Airflow; nothing of it was written."""
+
+    code = "DS-709"
+    next_step = "The next run plans anew and asks again; correct the rows, or raise `approve_above` in the catalogue"
+
+
 # --- 9xx: what nobody thought of --------------------------------------------------------------------
 
 
@@ -378,6 +392,22 @@ INEXACT_NUMBER = RowProblem(
 )
 NULL_VERSION = RowProblem("DS-606", "the row has no version number", "Report the table to Microsoft support")
 
+LOOKUP_WITHOUT_TABLE = RowProblem(
+    "DS-607",
+    "a lookup has an id, but not the table that it points at",
+    "Set the column that ends in _type, too",
+)
+SEVERAL_MATCHES = RowProblem(
+    "DS-608",
+    "several records in Dynamics match the new row",
+    "Merge them in Dynamics, or delete the row here; the payload names them",
+)
+LOST_REFERENCE = RowProblem(
+    "DS-609",
+    "a record that the row points at does not exist in Dynamics",
+    "Correct the lookup; a record that is new itself is there by the next try",
+)
+
 ROW_PROBLEMS: tuple[RowProblem, ...] = (
     NULL_KEY,
     INVALID_VALUE,
@@ -386,6 +416,9 @@ ROW_PROBLEMS: tuple[RowProblem, ...] = (
     INEXACT_NUMBER,
     NULL_VERSION,
 )
+
+#: Of rows on the way to Dynamics. Refusals of Dynamics itself bear the code of their error class.
+OUTGOING_PROBLEMS: tuple[RowProblem, ...] = (LOOKUP_WITHOUT_TABLE, SEVERAL_MATCHES, LOST_REFERENCE)
 
 
 def error_classes(root: type[SyncError] = SyncError) -> Iterator[type[SyncError]]:

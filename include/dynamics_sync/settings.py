@@ -35,6 +35,16 @@ class Settings(BaseModel):
     key_check_rows: Annotated[int, Field(ge=0)] = 25_000
     #: ... and after so many hours where there are more.
     key_check_hours: Annotated[float, Field(gt=0)] = 24.0
+    #: On the way to Dynamics: how many records one `$batch` carries; one mapped task sends one of them.
+    records_per_batch: Annotated[int, Field(ge=1, le=1000)] = 500
+    #: How often a record that changes in Dynamics all the time is read and tried again in one run.
+    conflict_rounds: Annotated[int, Field(ge=1, le=20)] = 3
+    #: A refused record is tried again after so many minutes, then after twice as many, up to a day.
+    retry_refused_minutes: Annotated[float, Field(gt=0)] = 15.0
+    #: All rows are compared, and not only those that changed since the last run, after so many hours.
+    full_comparison_hours: Annotated[float, Field(ge=0)] = 24.0
+    #: Plans are removed from `sync_plan` by dynamics_operations after so many days; they hold personal data.
+    plan_days: Annotated[int, Field(ge=1, le=3650)] = 30
     #: A run may mark at most this share of a table's living rows as deleted, ...
     deletion_breaker_share: Annotated[float, Field(ge=0, le=1)] = 0.2
     #: ... but so many rows always.

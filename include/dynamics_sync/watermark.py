@@ -6,7 +6,7 @@ Only scheduled and manual runs over changes move one; windows, ids and backfills
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
@@ -38,9 +38,50 @@ class Variables(Protocol):
     def set(self, key: str, value: str) -> None: ...
 
 
+class ReverseWatermark(BaseModel):
+    """What the next run to Dynamics begins from. `begun_at` is of the worker's clock, the others of the database's."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    #: When the run that wrote this began; a run that began earlier never replaces it.
+    begun_at: AwareDatetime
+    #: Rows that were changed before are written, or in quarantine.
+    collected_at: AwareDatetime
+    #: When all rows were last compared, and not only those that had changed since.
+    compared_at: AwareDatetime
+
+
 def variable_name(entity: str) -> str:
     """The Variable that holds the watermark of an entity."""
     return f"dynamics_watermark_{entity}"
+
+
+def reverse_variable_name(entity: str) -> str:
+    """The Variable that holds the watermark of the way back of an entity."""
+    return f"dynamics_reverse_watermark_{entity}"
+
+
+AnyWatermark = TypeVar("AnyWatermark", Watermark, ReverseWatermark)
+
+
+def _read(variables: Variables, name: str, model: type[AnyWatermark]) -> AnyWatermark | None:
+    text = variables.get(name)
+    if text is None:
+        return None
+    try:
+        return model.model_validate_json(text)
+    except ValidationError:
+        message = f"the Variable {name} holds no watermark that can be read"
+        raise WatermarkError(message, not_done="Nothing was read from Dynamics") from None
+
+
+def _advance(variables: Variables, name: str, watermark: AnyWatermark, log: Callable[[str], None]) -> bool:
+    held = _read(variables, name, type(watermark))
+    if held is not None and held.begun_at > watermark.begun_at:
+        log(f"The watermark stays: a run that began later, at {format_instant(held.begun_at)}, wrote it.")
+        return False
+    variables.set(name, watermark.model_dump_json(exclude_none=True))
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,23 +93,27 @@ class WatermarkStore:
 
     def read(self) -> Watermark | None:
         """Return the watermark, or None before the first copy; WatermarkError if the Variable is not ours."""
-        text = self.variables.get(variable_name(self.entity))
-        if text is None:
-            return None
-        try:
-            return Watermark.model_validate_json(text)
-        except ValidationError:
-            message = f"the Variable {variable_name(self.entity)} holds no watermark that can be read"
-            raise WatermarkError(message, not_done="Nothing was read from Dynamics") from None
+        return _read(self.variables, variable_name(self.entity), Watermark)
 
     def advance(self, watermark: Watermark, *, log: Callable[[str], None]) -> bool:
         """Write the watermark unless a run that began later has written one; return whether it was written."""
-        held = self.read()
-        if held is not None and held.begun_at > watermark.begun_at:
-            log(f"The watermark stays: a run that began later, at {format_instant(held.begun_at)}, wrote it.")
-            return False
-        self.variables.set(variable_name(self.entity), watermark.model_dump_json(exclude_none=True))
-        return True
+        return _advance(self.variables, variable_name(self.entity), watermark, log)
+
+
+@dataclass(frozen=True, slots=True)
+class ReverseWatermarkStore:
+    """Reads and advances the watermark of the way back of one entity."""
+
+    entity: str
+    variables: Variables
+
+    def read(self) -> ReverseWatermark | None:
+        """Return the watermark, or None before the first run; WatermarkError if the Variable is not ours."""
+        return _read(self.variables, reverse_variable_name(self.entity), ReverseWatermark)
+
+    def advance(self, watermark: ReverseWatermark, *, log: Callable[[str], None]) -> bool:
+        """Write the watermark unless a run that began later has written one; return whether it was written."""
+        return _advance(self.variables, reverse_variable_name(self.entity), watermark, log)
 
 
 def format_instant(instant: datetime) -> str:

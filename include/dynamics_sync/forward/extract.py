@@ -4,19 +4,17 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import pyarrow as pa
-
-from dynamics_sync.dataverse.batch import MOST_PARTS
 from dynamics_sync.dataverse.client import DataverseClient, Request
 from dynamics_sync.dataverse.feed import VERSION
-from dynamics_sync.dataverse.paging import read_pages, split_page
-from dynamics_sync.dataverse.query import ids_chunks, ids_per_url, in_filter, select_path
-from dynamics_sync.errors import IncompleteAnswer, RecordNotFound, StaleAnswer, SyncError, UnexpectedAnswer
+from dynamics_sync.dataverse.paging import read_pages
+from dynamics_sync.dataverse.query import select_path
+from dynamics_sync.errors import StaleAnswer
 from dynamics_sync.forward.cursor import Cursor
 from dynamics_sync.forward.manifest import IDS_FILE, Manifest
 from dynamics_sync.forward.slices import Slice, SliceKind
 from dynamics_sync.staging import StagingFolder
 from dynamics_sync.translation.decode import DecodedPage, decode_page
+from dynamics_sync.translation.fetching import check_page, fetch_rows, gone_ids
 from dynamics_sync.translation.fields import ReadPlan
 from dynamics_sync.translation.rejected import rejected_to_json
 
@@ -88,7 +86,7 @@ def _read_windows(
     pages = read_pages(client, first, resume_link=progress.position, start_number=progress.pages + 1)
     for page in pages:
         decoded = decode_page(page.body, plan)
-        _check_page(decoded.rows, page.rows, plan)
+        check_page(decoded.rows, page.rows, plan)
         yield decoded, page.next_link
 
 
@@ -99,33 +97,15 @@ def _read_ids(
     plan = manifest.plan
     wanted = folder.read_table(IDS_FILE).slice(piece.first, piece.last - piece.first)
     ids, named = wanted["id"].to_pylist(), wanted["version"].to_pylist()
-    per_url = ids_per_url(plan.set_name, plan.select, plan.key)
     start = progress.position or 0
     while start < len(ids):
         part = ids[start : start + _IDS_PER_BATCH]
         versions = dict(zip(part, named[start : start + _IDS_PER_BATCH], strict=True))
         start += len(part)
-        page = _fetch(client, plan, part, per_url)
+        page = fetch_rows(client, plan, part)
         _check_versions(plan, versions, page)
-        _check_missing(client, plan, part, page)
+        gone_ids(client, plan, part, page)
         yield page, start if start < len(ids) else None
-
-
-def _fetch(client: DataverseClient, plan: ReadPlan, ids: list[str], per_url: int) -> DecodedPage:
-    requests = [
-        Request(select_path(plan.set_name, plan.select, filter=in_filter(plan.key, chunk)), prefer=plan.prefer)
-        for chunk in ids_chunks(ids, per_url)
-    ]
-    pages = [split_page(answer, 1) for answer in client.batch(requests)]
-    if any(page.next_link for page in pages):
-        message = f"a read of at most {per_url} named rows of {plan.set_name} came in several pages"
-        raise UnexpectedAnswer(message, not_done="The rows were not staged")
-    decoded = [decode_page(page.body, plan) for page in pages]
-    merged = DecodedPage(
-        pa.concat_tables([page.table for page in decoded]), tuple(r for page in decoded for r in page.rejected)
-    )
-    _check_page(merged.rows, sum(page.rows for page in pages), plan)
-    return merged
 
 
 def _check_versions(plan: ReadPlan, named: Mapping[str, int | None], page: DecodedPage) -> None:
@@ -135,33 +115,6 @@ def _check_versions(plan: ReadPlan, named: Mapping[str, int | None], page: Decod
     if stale:
         message = f"{stale} of {len(named)} rows of {plan.set_name} came in an older version than Dynamics had named"
         raise StaleAnswer(message, not_done="The rows were not staged")
-
-
-def _check_missing(client: DataverseClient, plan: ReadPlan, ids: list[str], page: DecodedPage) -> None:
-    """Ask for each row that was named but did not come. Only "does not exist" counts as gone: it was deleted meanwhile.
-
-    Anything else would lose a change, as the watermark moves on and no later feed names the row again.
-    """
-    brought = {key.lower() for key in page.table[plan.key].to_pylist() if key is not None}
-    brought |= {row.record_key.lower() for row in page.rejected if row.record_key is not None}
-    missing = [key for key in ids if key not in brought]
-    for start in range(0, len(missing), MOST_PARTS):
-        requests = [
-            Request(f"{plan.set_name}({key})?$select={plan.key}") for key in missing[start : start + MOST_PARTS]
-        ]
-        for outcome in client.batch_each(requests):
-            if isinstance(outcome, RecordNotFound):
-                continue
-            if isinstance(outcome, SyncError):
-                raise outcome
-            message = f"Dynamics left out {len(missing)} of {len(ids)} rows of {plan.set_name} that it has"
-            raise IncompleteAnswer(message, not_done="The rows were not staged")
-
-
-def _check_page(decoded: int, given: int, plan: ReadPlan) -> None:
-    if decoded != given:
-        message = f"a page of {plan.set_name} holds {given} rows, of which {decoded} were read"
-        raise UnexpectedAnswer(message, not_done="The page was not staged")
 
 
 def _page_name(piece: Slice, page: int) -> str:

@@ -4,19 +4,16 @@ Between tasks travel references only (which run, which slice); rows travel throu
 """
 
 import logging
-import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-from dynamics_sync.dataverse.client import DataverseClient
 from dynamics_sync.dataverse.metadata import read_table
 from dynamics_sync.dataverse.organization import read_organization
 from dynamics_sync.entity import Entity
-from dynamics_sync.errors import RunParameterError, SyncError, Unexpected
+from dynamics_sync.errors import RunParameterError
 from dynamics_sync.forward.begin import Begin
 from dynamics_sync.forward.cursor import Cursor, FeedCursor, resume_run
 from dynamics_sync.forward.extract import extract_slice
@@ -26,39 +23,19 @@ from dynamics_sync.forward.manifest import FILE as MANIFEST
 from dynamics_sync.forward.manifest import Manifest, read_manifest
 from dynamics_sync.forward.request import RunRequest, request_for_backfill, request_from_params
 from dynamics_sync.forward.transform import transform_slice
-from dynamics_sync.settings import Settings
-from dynamics_sync.staging import StagingFolder, StagingPath
+from dynamics_sync.services import Services, recorded
+from dynamics_sync.staging import StagingFolder
 from dynamics_sync.store.database import MarketingDatabase
 from dynamics_sync.store.environments import check_environment
-from dynamics_sync.store.runs import RunIdentity, begin_run, fail_run, run_state
+from dynamics_sync.store.runs import RunIdentity, begin_run, run_state
 from dynamics_sync.store.schema import ensure_tables, has_table, rows_schema
 from dynamics_sync.store.views import ensure_views
 from dynamics_sync.translation.fields import plan_reading
-from dynamics_sync.watermark import Variables, WatermarkStore
 
 log = logging.getLogger(__name__)
 
 #: `run_key`, `slice` (counted from 1) and `label`; small enough for XCom.
 SliceReference = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Services:
-    """What the tasks work with. Airflow's connections and Variables stand behind it, or a test's own."""
-
-    settings: Settings
-    variables: Variables
-    staging: StagingPath
-    dynamics: Callable[[], DataverseClient]
-    marketing: Callable[[], MarketingDatabase]
-
-    def folder(self, entity: Entity, run_key: str) -> StagingFolder:
-        """Return the staging folder of a run."""
-        return StagingFolder(self.staging / entity.entity / run_key)
-
-    def watermark(self, entity: Entity) -> WatermarkStore:
-        """Return the watermark of an entity."""
-        return WatermarkStore(entity.entity, self.variables)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +64,7 @@ def begin(entity: Entity, services: Services, trigger: Trigger, cursor: Cursor) 
     `cursor` survives a retry of the task: a feed that was read in part is read on.
     """
     run, feed = resume_run(cursor, entity, trigger.run_id, datetime.now(UTC))
-    with _recorded(services, run) as database:
+    with recorded(services, run) as database:
         begin_run(database, run, "backfill" if trigger.is_backfill else str(trigger.params.get("mode") or "changes"))
         slices = _plan(entity, trigger.request(), run, services, database, feed).slices
     feed.forget()
@@ -160,7 +137,7 @@ def finish(entity: Entity, services: Services, run_id: str, run_key: str) -> dic
     """Apply deletions, check the counts, advance the watermark; return the counts of the run."""
     folder = services.folder(entity, run_key)
     run = RunIdentity(entity.entity, run_id, run_key, datetime.now(UTC))
-    with _recorded(services, run) as database:
+    with recorded(services, run) as database:
         if not folder.exists(MANIFEST) and run_state(database, run) == "success":
             # A try that was killed after its work was done has begun to remove the folder, the manifest first.
             log.info("The run was finished by an earlier try.")
@@ -186,37 +163,5 @@ class _Opened:
 def _opened(entity: Entity, services: Services, run_key: str) -> Iterator[_Opened]:
     folder = services.folder(entity, run_key)
     # The key alone says which run failed, should the manifest be the thing that is missing.
-    with _recorded(services, RunIdentity(entity.entity, "", run_key, datetime.now(UTC))) as database:
+    with recorded(services, RunIdentity(entity.entity, "", run_key, datetime.now(UTC))) as database:
         yield _Opened(read_manifest(folder, entity), folder, database)
-
-
-@contextmanager
-def _recorded(services: Services, run: RunIdentity) -> Iterator[MarketingDatabase]:
-    """Open the marketing database for a task; a failure inside is written to `sync_run`.
-
-    An error that is not of our tree leaves as `Unexpected`, without its text, which may quote values of records.
-    """
-    with services.marketing() as database:
-        try:
-            yield database
-        except SyncError as error:
-            _record_failure(database, run, error)
-            raise
-        except Exception as error:  # noqa: BLE001 - it is raised again, as one of ours
-            unexpected = Unexpected(f"{type(error).__name__} at {place_of(error)}", not_done="The task stopped there")
-            _record_failure(database, run, unexpected)
-            raise unexpected from None
-
-
-def _record_failure(database: MarketingDatabase, run: RunIdentity, error: SyncError) -> None:
-    try:
-        fail_run(database, run, error)
-    except SyncError as second:
-        # The first error says what happened; that it could not be written down must not take its place.
-        log.warning("The failure could not be written to sync_run: %s", second)
-
-
-def place_of(error: BaseException) -> str:
-    """Say where an error came from: files, lines and functions, innermost first, without any values."""
-    frames = traceback.extract_tb(error.__traceback__)[-4:]
-    return " < ".join(f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in reversed(frames))

@@ -4,6 +4,7 @@ Each is a row of `sync_conflict`, which keeps the loser's value. One whose outco
 writes `ours` or `theirs` into its `decision`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -112,3 +113,9 @@ def note_deletions(
     constants = [sa.literal(value, sa.Text) for value in values.values()]
     rows = sa.select(key, *constants, sa.literal(now, Instant())).where(~held)
     connection.execute(SYNC_CONFLICT.insert().from_select(["record_id", *values, "detected_at"], rows))
+
+
+def carry_out(connection: sa.Connection, entity: Entity, ids: Sequence[str], now: datetime) -> None:
+    """Close the open conflicts of the records that a person has decided; the plan holds what follows from it."""
+    which = sa.and_(is_open(entity), SYNC_CONFLICT.c.decision.is_not(None), SYNC_CONFLICT.c.record_id.in_(list(ids)))
+    connection.execute(SYNC_CONFLICT.update().where(which).values(outcome=SYNC_CONFLICT.c.decision, resolved_at=now))

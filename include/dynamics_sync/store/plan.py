@@ -1,0 +1,259 @@
+"""The plan: rows of `sync_plan`, one for each record and field. It is the same for a dry run and a real one."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
+from typing import Any
+
+import sqlalchemy as sa
+
+from dynamics_sync.entity import Entity
+from dynamics_sync.store.conflicts import WHOLE_RECORD
+from dynamics_sync.store.database import MarketingDatabase
+from dynamics_sync.store.field_sql import as_text
+from dynamics_sync.store.runs import RunIdentity
+from dynamics_sync.store.schema import VERSION, entity_table
+from dynamics_sync.store.sync_tables import SYNC_PLAN
+
+PLANNED, WRITTEN, EQUAL, REFUSED, POSTPONED, GONE = "planned", "written", "equal", "refused", "postponed", "gone"
+CREATE, UPDATE, LINK, DELETE, DEACTIVATE, RESTORE = "create", "update", "link", "delete", "deactivate", "restore"
+#: Of a new record that matches several in Dynamics: `new_value` names them.
+AMBIGUOUS = "ambiguous"
+
+#: Operations that need no call of Dynamics.
+LOCAL_OPERATIONS = frozenset({LINK, RESTORE, AMBIGUOUS})
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedChange:
+    """One field of one record: what was planned, as text (see `field_sql`)."""
+
+    field: str
+    column_name: str
+    operation: str
+    old_value: str | None
+    new_value: str | None
+    rule: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRecord:
+    """One record: the version that it was planned against (0 for none), and its changes."""
+
+    record_id: str
+    version: int
+    changes: tuple[PlannedChange, ...]
+
+    @property
+    def operation(self) -> str:
+        """What is done to the record as a whole; putting a field back is only the matter of that field."""
+        remote = [change.operation for change in self.changes if change.operation != RESTORE]
+        return remote[0] if remote else RESTORE
+
+
+@dataclass(frozen=True, slots=True)
+class PlanLine:
+    """How many records of an entity the plan holds for an operation, and how many fields of them."""
+
+    entity: str
+    operation: str
+    records: int
+    fields: int
+
+
+def read_records(
+    connection: sa.Connection, run: RunIdentity, *, batch: int | None = None, state: str | None = PLANNED
+) -> Iterator[PlannedRecord]:
+    """Yield the records of a run's plan, or of one batch of it, in the order of their ids."""
+    query = sa.select(SYNC_PLAN).where(_of(run)).order_by(SYNC_PLAN.c.record_id, SYNC_PLAN.c.column_name)
+    if batch is not None:
+        query = query.where(SYNC_PLAN.c.batch == batch)
+    if state is not None:
+        query = query.where(SYNC_PLAN.c.state == state)
+    rows = connection.execution_options(yield_per=5_000).execute(query).mappings()
+    for record_id, group in groupby(rows, key=lambda row: str(row["record_id"])):
+        fields = list(group)
+        yield PlannedRecord(
+            record_id,
+            fields[0][VERSION],
+            tuple(
+                PlannedChange(
+                    row["field"],
+                    row["column_name"],
+                    row["operation"],
+                    row["old_value"],
+                    row["new_value"],
+                    row["rule"],
+                )
+                for row in fields
+            ),
+        )
+
+
+def summarise(db: MarketingDatabase, runs: Iterable[RunIdentity]) -> list[PlanLine]:
+    """Count the plan by entity and operation."""
+    keys = [run.run_key for run in runs]
+    records, fields = sa.func.count(SYNC_PLAN.c.record_id.distinct()), sa.func.count()
+    query = (
+        sa.select(SYNC_PLAN.c.entity, SYNC_PLAN.c.operation, records, fields)
+        .where(SYNC_PLAN.c.run_key.in_(keys), SYNC_PLAN.c.state == PLANNED)
+        .group_by(SYNC_PLAN.c.entity, SYNC_PLAN.c.operation)
+        .order_by(SYNC_PLAN.c.entity, SYNC_PLAN.c.operation)
+    )
+    with db.reading() as connection:
+        return [PlanLine(*row) for row in connection.execute(query)]
+
+
+def count_records(connection: sa.Connection, run: RunIdentity, *which: sa.ColumnElement[bool]) -> int:
+    """Count the records of the plan for which the conditions hold."""
+    query = sa.select(sa.func.count(SYNC_PLAN.c.record_id.distinct())).where(_of(run), *which)
+    return int(connection.execute(query).scalar_one())
+
+
+# --- fitting the plan to the organisation -----------------------------------------------------------
+
+
+def put_back(connection: sa.Connection, run: RunIdentity, fields: Sequence[str]) -> None:
+    """Turn updates of fields that Dynamics does not let be updated into their opposite."""
+    which = sa.and_(_of(run), SYNC_PLAN.c.operation == UPDATE, SYNC_PLAN.c.field.in_(list(fields)))
+    swapped = {"old_value": SYNC_PLAN.c.new_value, "new_value": SYNC_PLAN.c.old_value}
+    connection.execute(SYNC_PLAN.update().where(which).values(operation=RESTORE, rule="dynamics", **swapped))
+
+
+def leave_out(connection: sa.Connection, run: RunIdentity, operation: str, fields: Sequence[str]) -> None:
+    """Take fields out of the records of an operation; a record to be created stays, be it without any."""
+    which = sa.and_(_of(run), SYNC_PLAN.c.operation == operation, SYNC_PLAN.c.field.in_(list(fields)))
+    if operation == CREATE:
+        kept = SYNC_PLAN.alias("kept")
+        others = sa.exists().where(
+            kept.c.run_key == SYNC_PLAN.c.run_key,
+            kept.c.record_id == SYNC_PLAN.c.record_id,
+            kept.c.field.not_in(list(fields)),
+        )
+        first = sa.select(SYNC_PLAN.c.record_id, sa.func.min(SYNC_PLAN.c.column_name).label("column_name")).where(
+            which, ~others
+        )
+        alone = first.group_by(SYNC_PLAN.c.record_id).subquery("alone")
+        empty = sa.and_(
+            _of(run), SYNC_PLAN.c.record_id == alone.c.record_id, SYNC_PLAN.c.column_name == alone.c.column_name
+        )
+        blank = {"column_name": WHOLE_RECORD, "field": "", "new_value": None}
+        connection.execute(SYNC_PLAN.update().where(empty).values(blank))
+    connection.execute(SYNC_PLAN.delete().where(which))
+
+
+def values_to_match(connection: sa.Connection, run: RunIdentity, entity: Entity) -> dict[str, dict[str, str]]:
+    """Return the values of the match fields of each record to be created that has them all: by record, by field."""
+    query = sa.select(SYNC_PLAN.c.record_id, SYNC_PLAN.c.field, SYNC_PLAN.c.new_value).where(
+        _of(run), SYNC_PLAN.c.operation == CREATE, SYNC_PLAN.c.field.in_(list(entity.match))
+    )
+    found: dict[str, dict[str, str]] = {}
+    for record_id, field, value in connection.execute(query.order_by(SYNC_PLAN.c.record_id)):
+        found.setdefault(record_id, {})[field] = value
+    return {record_id: values for record_id, values in found.items() if len(values) == len(entity.match)}
+
+
+def plan_otherwise(
+    connection: sa.Connection, run: RunIdentity, operation: str, targets: Mapping[str, str], rule: str
+) -> None:
+    """Replace the creation of records by an operation on the whole record, with a target for each."""
+    if not targets:
+        return
+    mine = sa.and_(_of(run), SYNC_PLAN.c.record_id.in_(list(targets)))
+    query = sa.select(SYNC_PLAN).where(mine)
+    rows = {row["record_id"]: dict(row) for row in connection.execute(query).mappings()}
+    connection.execute(SYNC_PLAN.delete().where(mine))
+    whole = {"column_name": WHOLE_RECORD, "field": "", "old_value": None, "operation": operation, "rule": rule}
+    connection.execute(
+        SYNC_PLAN.insert(), [{**row, **whole, "new_value": targets[record_id]} for record_id, row in rows.items()]
+    )
+
+
+def number_batches(connection: sa.Connection, run: RunIdentity, size: int) -> int:
+    """Give each record its batch, new records first, as others may point at them; return how many batches there are."""
+    rank = sa.func.min(sa.case((SYNC_PLAN.c.operation == CREATE, 0), (SYNC_PLAN.c.operation == DELETE, 2), else_=1))
+    records = (
+        sa.select(
+            SYNC_PLAN.c.record_id,
+            sa.func.row_number().over(order_by=[rank, SYNC_PLAN.c.record_id]).label("position"),
+        )
+        .where(_of(run))
+        .group_by(SYNC_PLAN.c.record_id)
+        .subquery("records")
+    )
+    batch = sa.cast((records.c.position - 1) // size, sa.Integer) + 1
+    same = sa.and_(_of(run), SYNC_PLAN.c.record_id == records.c.record_id)
+    connection.execute(SYNC_PLAN.update().where(same).values(batch=batch))
+    highest = sa.select(sa.func.coalesce(sa.func.max(SYNC_PLAN.c.batch), 0)).where(_of(run))
+    return int(connection.execute(highest).scalar_one())
+
+
+# --- what becomes of it -------------------------------------------------------------------------------
+
+
+def postpone_edited(connection: sa.Connection, entity: Entity, run: RunIdentity, batch: int) -> None:
+    """Leave for the next run what somebody changed here since it was planned: it says what is wanted now."""
+    ours, dialect = entity_table(entity), connection.dialect.name
+    key = ours.c[entity.key.column]
+    mine = sa.and_(_of(run), SYNC_PLAN.c.batch == batch, SYNC_PLAN.c.state == PLANNED)
+    query = sa.select(SYNC_PLAN.c.field.distinct()).where(mine, SYNC_PLAN.c.operation.in_((CREATE, UPDATE)))
+    planned = set(connection.execute(query).scalars())
+    for field in entity.mapped_fields:
+        if field.name in planned:
+            same = sa.exists().where(
+                key == sa.cast(SYNC_PLAN.c.record_id, key.type),
+                as_text(field, ours, dialect).is_not_distinct_from(SYNC_PLAN.c.new_value),
+            )
+            which = sa.and_(mine, SYNC_PLAN.c.field == field.name, SYNC_PLAN.c.operation.in_((CREATE, UPDATE)), ~same)
+            stale = list(connection.execute(sa.select(SYNC_PLAN.c.record_id).where(which)).scalars())
+            if stale:
+                set_state(connection, run, stale, POSTPONED)
+
+
+def set_state(connection: sa.Connection, run: RunIdentity, ids: Sequence[str], state: str) -> None:
+    """Write what became of the records."""
+    if ids:
+        which = sa.and_(_of(run), SYNC_PLAN.c.record_id.in_(list(ids)), SYNC_PLAN.c.state == PLANNED)
+        connection.execute(SYNC_PLAN.update().where(which).values(state=state))
+
+
+def batch_states(connection: sa.Connection, run: RunIdentity, batch: int) -> list[tuple[str, str]]:
+    """Return operation and state of each record of a batch; a record of several takes the one that tells most."""
+    query = sa.select(SYNC_PLAN.c.record_id, SYNC_PLAN.c.operation, SYNC_PLAN.c.state).where(
+        _of(run), SYNC_PLAN.c.batch == batch
+    )
+    found: dict[str, tuple[str, str]] = {}
+    for record_id, operation, state in connection.execute(query.order_by(SYNC_PLAN.c.record_id)):
+        if record_id not in found or found[record_id][0] == RESTORE:
+            found[record_id] = (operation, state)
+    return list(found.values())
+
+
+def remove_plans(db: MarketingDatabase, *, before: datetime) -> int:
+    """Remove the plans of runs that were planned before an instant; they hold personal data. Returns how many rows."""
+    with db.writing() as connection:
+        return connection.execute(SYNC_PLAN.delete().where(SYNC_PLAN.c.planned_at < before)).rowcount
+
+
+def of_records(run: RunIdentity, ids: Sequence[str]) -> sa.ColumnElement[bool]:
+    """Return the condition on `sync_plan` that a row is about one of the records."""
+    return sa.and_(_of(run), SYNC_PLAN.c.record_id.in_(list(ids)))
+
+
+def _of(run: RunIdentity) -> sa.ColumnElement[bool]:
+    return SYNC_PLAN.c.run_key == run.run_key
+
+
+def row_of(record: PlannedRecord, change: PlannedChange, entity: str) -> dict[str, Any]:
+    """Return one change as the plan's JSON file holds it."""
+    return {
+        "entity": entity,
+        "record": record.record_id,
+        "operation": change.operation,
+        "field": change.field,
+        "column": change.column_name,
+        "old": change.old_value,
+        "new": change.new_value,
+        "rule": change.rule,
+    }

@@ -1,0 +1,115 @@
+"""From values as text, as the plan holds them, to what Dynamics is sent, and to typed values of the marketing database."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any, Protocol
+
+from dynamics_sync.entity import ColumnKind, Entity, FieldType, MappedField
+from dynamics_sync.errors import LOOKUP_WITHOUT_TABLE, RowProblem
+
+#: Between the table that a lookup points at and its id; see `store.field_sql`.
+_SEPARATOR = "/"
+
+
+class Bindings(Protocol):
+    """How lookups are written: see `dataverse.bindings`."""
+
+    def bind(self, column: str, target_table: str, record_id: str) -> tuple[str, str]: ...
+
+    def clear(self, column: str) -> tuple[str, None]: ...
+
+
+class UnfitChange(Exception):
+    """A value cannot be sent. Its record is set aside, the others go on."""
+
+    def __init__(self, problem: RowProblem, field: str) -> None:
+        self.problem, self.field = problem, field
+        super().__init__(f"{problem.title}: {field}")
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A field and its new value as text; None clears it."""
+
+    field: str
+    value: str | None
+
+
+def payload_of(entity: Entity, changes: Iterable[Change], bindings: Bindings) -> dict[str, Any]:
+    """Return the JSON object of a PATCH that sets the fields; raises UnfitChange.
+
+    Lookups are written with their navigation property, options as codes, dates without and instants with a time, in
+    UTC.
+    """
+    payload: dict[str, Any] = {}
+    for change in changes:
+        spec = entity.fields[change.field]
+        if spec.type is FieldType.LOOKUP:
+            name, value = _binding(entity, change, bindings)
+            payload[name] = value
+        else:
+            payload[change.field] = None if change.value is None else _json_value(spec.type, change.value)
+    return payload
+
+
+def _binding(entity: Entity, change: Change, bindings: Bindings) -> tuple[str, str | None]:
+    if change.value is None:
+        return bindings.clear(change.field)
+    targets = entity.fields[change.field].targets
+    table, _, record_id = change.value.rpartition(_SEPARATOR)
+    if len(targets) == 1:
+        table = targets[0]
+    if not table:
+        raise UnfitChange(LOOKUP_WITHOUT_TABLE, change.field)
+    return bindings.bind(change.field, table, record_id)
+
+
+def _json_value(field_type: FieldType, text: str) -> Any:
+    match field_type:
+        case FieldType.INTEGER | FieldType.OPTION:
+            return int(text)
+        case FieldType.DECIMAL | FieldType.MONEY:
+            return Decimal(text)
+        case FieldType.FLOAT:
+            return float(text)
+        case FieldType.BOOLEAN:
+            return text == "true"
+        case FieldType.INSTANT:
+            return _instant(text).isoformat().replace("+00:00", "Z")
+        case _:
+            return text
+
+
+def column_values(field: MappedField, text: str | None) -> Mapping[str, Any]:
+    """Return the values of the field's own columns, typed as `arrow_type` of the column wants them."""
+    if text is None:
+        return dict.fromkeys((column.name for column in field.compared), None)
+    if len(field.compared) == 1:
+        column = field.compared[0]
+        return {column.name: _typed(column.kind, text)}
+    table, _, record_id = text.rpartition(_SEPARATOR)
+    return {column.name: record_id if column.part == "id" else table for column in field.compared}
+
+
+def _typed(kind: ColumnKind, text: str) -> Any:
+    match kind:
+        case ColumnKind.INTEGER:
+            return int(text)
+        case ColumnKind.NUMBER:
+            return Decimal(text)
+        case ColumnKind.FLOAT:
+            return float(text)
+        case ColumnKind.BOOLEAN:
+            return text == "true"
+        case ColumnKind.INSTANT:
+            return _instant(text)
+        case ColumnKind.DATE:
+            return date.fromisoformat(text)
+        case _:
+            return text
+
+
+def _instant(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)

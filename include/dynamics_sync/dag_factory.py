@@ -26,7 +26,8 @@ POOL = "dynamics_api"
 #: Backfills reach back as far as Dynamics' own dates do.
 _FIRST_DAY = datetime(2000, 1, 1, tzinfo=UTC)
 
-_RETRIES = {
+#: What all tasks have in common.
+TASK_DEFAULTS: dict[str, Any] = {
     "retries": 3,
     "retry_delay": timedelta(seconds=20),
     "retry_exponential_backoff": True,
@@ -55,7 +56,7 @@ def build_dag(entity: Entity) -> DAG:
         max_active_runs=1,
         tags={"dynamics", *entity.tags},
         params=_form(),
-        default_args={"owner": entity.owner, **_RETRIES},
+        default_args={"owner": entity.owner, **TASK_DEFAULTS},
     ) as dag:
         _wire(entity)
     return dag

@@ -251,6 +251,7 @@ class Entity(BaseModel):
     tags: tuple[str, ...] = ()
     owner: str = "marketing-operations"
     match: tuple[Identifier, ...] = ()
+    detect_duplicates: bool = True
     create_when: tuple[Condition, ...] = ()
     deleted_here: DeletedHere = DeletedHere.NOTHING
     inactive_state: Annotated[int, Field(ge=0)] | None = None
@@ -309,7 +310,7 @@ class Entity(BaseModel):
                 if getattr(spec, word) is not None:
                     message = f"`{word}` of {name} belongs to direction two_way, and to no other"
                     raise ValueError(message)
-        for word in ("match", "create_when", "deleted_here", "inactive_state", "approve_above"):
+        for word in ("match", "detect_duplicates", "create_when", "deleted_here", "inactive_state", "approve_above"):
             if getattr(self, word) != type(self).model_fields[word].default:
                 message = f"`{word}` belongs to direction two_way, and to no other"
                 raise ValueError(message)

@@ -394,8 +394,8 @@ NULL_VERSION = RowProblem("DS-606", "the row has no version number", "Report the
 
 LOOKUP_WITHOUT_TABLE = RowProblem(
     "DS-607",
-    "a lookup has an id, but not the table that it points at",
-    "Set the column that ends in _type, too",
+    "a lookup does not name a table that it can point at",
+    "Set the column that ends in _type to one of the catalogue's targets",
 )
 SEVERAL_MATCHES = RowProblem(
     "DS-608",

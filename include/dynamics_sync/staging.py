@@ -6,7 +6,7 @@ that a killed task left half-written is written again under the same name before
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -54,6 +54,15 @@ class StagingFolder:
         """Write a small JSON document."""
         with self._create(name) as file:
             file.write(json.dumps(value, default=str).encode())
+
+    def write_json_with_items(self, name: str, head: Mapping[str, Any], word: str, items: Iterable[Any]) -> None:
+        """Write a JSON object that ends in a list, which may be long: one item a line, none of them kept in memory."""
+        with self._create(name) as file:
+            file.write(json.dumps(head, default=str)[:-1].encode())
+            file.write(f', "{word}": ['.encode())
+            for number, item in enumerate(items):
+                file.write((",\n" if number else "\n").encode() + json.dumps(item, default=str).encode())
+            file.write(b"\n]}\n")
 
     def read_json(self, name: str) -> Any:
         """Read a JSON document; StagingGone if it is not there."""

@@ -13,16 +13,16 @@ ENTITIES = load_catalogue(DEFAULT_FOLDER).entities
 TASKS = {"begin", "slice.extract", "slice.transform", "slice.load", "finish"}
 
 #: What a DAG file that nobody listed here would be missing in: documentation, and these tests.
-FILES = {"dynamics_catalogue_check.py", "dynamics_entities.py", "dynamics_operations.py"}
+FILES = {"dynamics_catalogue_check.py", "dynamics_entities.py", "dynamics_operations.py", "dynamics_reverse.py"}
 
 
 def test_the_dag_files_are_those_that_are_listed(dags_folder: Path) -> None:
     assert {path.name for path in dags_folder.iterdir() if path.name != "__pycache__"} == FILES
 
 
-def test_there_is_one_dag_for_each_file_of_the_catalogue_and_one_for_housekeeping(parsed: Any) -> None:
+def test_there_is_one_dag_for_each_file_of_the_catalogue_and_two_of_their_own(parsed: Any) -> None:
     files = list(DEFAULT_FOLDER.glob("*.yaml"))
-    assert set(parsed["dags"]) == {"dynamics_operations", *(f"dynamics_{path.stem}" for path in files)}
+    assert set(parsed["dags"]) == {"dynamics_operations", "dynamics_reverse", *(f"dynamics_{path.stem}" for path in files)}
     assert parsed["errors"] == {}
 
 
@@ -95,7 +95,7 @@ def parsed_with_mistakes(probe: Callable[..., Any], tmp_path_factory: pytest.Tem
 
 
 def test_wrong_files_leave_the_other_dags(parsed_with_mistakes: Any) -> None:
-    dags = {"dynamics_lead", "dynamics_contact", "dynamics_team", "dynamics_operations"}
+    dags = {"dynamics_lead", "dynamics_contact", "dynamics_team", "dynamics_operations", "dynamics_reverse"}
     assert set(parsed_with_mistakes["dags"]) == dags
 
 

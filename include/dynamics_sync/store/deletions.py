@@ -4,6 +4,7 @@ What a feed says holds for the instant at which it was read to its end, and for 
 A row that was read after it is spared; a row that was read before it does not come back by being loaded late.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -151,6 +152,24 @@ def _mark(
         mark_ours(connection, entity, run, db.now())
     # Counted afterwards, by the mark, so that a repeated task reports the same number.
     return _count(connection, held, sa.and_(held.c[DELETED_AT] == seen_at, which))
+
+
+def mark_deleted_records(
+    connection: sa.Connection, entity: Entity, run: RunIdentity, ids: Sequence[str], now: datetime
+) -> None:
+    """Note that Dynamics has these records no more. It said so of each of them by itself: there is no breaker."""
+    if not ids:
+        return
+    base = mirror_table(entity)
+    which = sa.and_(base.c[entity.key.column].in_(list(ids)), base.c[DELETED_AT].is_(None))
+    connection.execute(base.update().where(which).values({DELETED_AT: now, UPDATED_AT: now}))
+    mark_ours(connection, entity, run, now)
+
+
+def count_living(connection: sa.Connection, entity: Entity) -> int:
+    """Count the records of the entity that Dynamics has."""
+    held = mirror_table(entity)
+    return _count(connection, held, held.c[DELETED_AT].is_(None))
 
 
 def mark_ours(connection: sa.Connection, entity: Entity, run: RunIdentity, now: datetime) -> None:

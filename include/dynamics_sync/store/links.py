@@ -1,4 +1,4 @@
-"""Link a row that was born here with the record that Dynamics has of the same person, so that there is no second one."""
+"""Link a row that was born here with the record that Dynamics has of the same person: there shall be no second one."""
 
 from collections.abc import Mapping
 from datetime import datetime

@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from dynamics_sync.entity import Entity
+from dynamics_sync.store.changes import collect_records
 from dynamics_sync.store.conflicts import WHOLE_RECORD
 from dynamics_sync.store.database import MarketingDatabase
 from dynamics_sync.store.field_sql import as_text
@@ -218,6 +219,17 @@ def set_state(connection: sa.Connection, run: RunIdentity, ids: Sequence[str], s
         connection.execute(SYNC_PLAN.update().where(which).values(state=state))
 
 
+def plan_again(
+    connection: sa.Connection, entity: Entity, run: RunIdentity, ids: Sequence[str], batch: int, now: datetime
+) -> None:
+    """Plan records of a batch anew, after Dynamics was read again; those without a difference are done."""
+    rows = [dict(row) for row in connection.execute(sa.select(SYNC_PLAN).where(of_records(run, ids))).mappings()]
+    collect_records(connection, entity, run, list(ids), batch, now)
+    left = set(connection.execute(sa.select(SYNC_PLAN.c.record_id).where(of_records(run, ids))).scalars())
+    if done := [{**row, "state": EQUAL} for row in rows if row["record_id"] not in left]:
+        connection.execute(SYNC_PLAN.insert(), done)
+
+
 def batch_states(connection: sa.Connection, run: RunIdentity, batch: int) -> list[tuple[str, str]]:
     """Return operation and state of each record of a batch; a record of several takes the one that tells most."""
     query = sa.select(SYNC_PLAN.c.record_id, SYNC_PLAN.c.operation, SYNC_PLAN.c.state).where(
@@ -234,6 +246,11 @@ def remove_plans(db: MarketingDatabase, *, before: datetime) -> int:
     """Remove the plans of runs that were planned before an instant; they hold personal data. Returns how many rows."""
     with db.writing() as connection:
         return connection.execute(SYNC_PLAN.delete().where(SYNC_PLAN.c.planned_at < before)).rowcount
+
+
+def is_deletion() -> sa.ColumnElement[bool]:
+    """Return the condition that a row of the plan takes a record away from those who use Dynamics."""
+    return SYNC_PLAN.c.operation.in_((DELETE, DEACTIVATE))
 
 
 def of_records(run: RunIdentity, ids: Sequence[str]) -> sa.ColumnElement[bool]:

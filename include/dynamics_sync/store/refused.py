@@ -1,4 +1,4 @@
-"""Records that Dynamics refused: in `sync_quarantine`, direction `to_dynamics`; tried again when they change or later."""
+"""Records that Dynamics refused: in `sync_quarantine` as `to_dynamics`, tried again when they change, or later."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Record what Dynamics did with a batch: the base becomes what it really stored, in one transaction with everything else.
+"""Record what Dynamics did with a batch: the base becomes what it really stored, in one transaction with all else.
 
 What was sent is written into the base first. The answers are then merged like any other rows of Dynamics: a value that
 it trimmed or rounded is one that changed there and not here, and one that somebody edited here meanwhile stays.
@@ -16,12 +16,12 @@ from dynamics_sync.entity import Entity, MappedField
 from dynamics_sync.store import history, plan, refused
 from dynamics_sync.store.bulk import ingest, temporary_table
 from dynamics_sync.store.column_types import Instant, arrow_type, guid_type, sql_type
-from dynamics_sync.store.deletions import mark_ours
+from dynamics_sync.store.deletions import mark_deleted_records
 from dynamics_sync.store.field_sql import as_text
 from dynamics_sync.store.merge import merge_rows
 from dynamics_sync.store.refused import RefusedRecord
 from dynamics_sync.store.runs import RunIdentity
-from dynamics_sync.store.schema import DELETED_AT, READ_AT, UPDATED_AT, VERSION, base_table
+from dynamics_sync.store.schema import READ_AT, UPDATED_AT, VERSION, base_table
 from dynamics_sync.store.sync_tables import SYNC_PLAN
 
 
@@ -38,14 +38,12 @@ class SentRecord:
 class Outcomes:
     """What became of the records of one `$batch`.
 
-    `rows` are the answers in `rows_schema`; `deleted` were deleted by us, `gone` by others. `sent_at` is when the call was
-    made: what the answers say was so after it.
+    `rows` are the answers in `rows_schema`. `sent_at` is when the call was made: what the answers say was so after it.
     """
 
     sent: Sequence[SentRecord]
     rows: pa.Table
     deleted: Sequence[str]
-    gone: Sequence[str]
     refused: Sequence[RefusedRecord]
     sent_at: datetime
 
@@ -66,11 +64,10 @@ def record_outcomes(
     merge_rows(connection, entity, as_read, [outcomes.rows], now, absent=absent)
     done = [*written, *outcomes.deleted]
     history.note_theirs(connection, sa.and_(plan.of_records(run, done), SYNC_PLAN.c.operation != plan.RESTORE), now)
-    _mark_deleted(connection, entity, as_read, [*outcomes.deleted, *outcomes.gone], now)
+    mark_deleted_records(connection, entity, as_read, outcomes.deleted, now)
     refused.set_refused(connection, entity, run, outcomes.refused, now, first_delay)
     refused.close_refused(connection, entity, done, now)
     plan.set_state(connection, run, done, plan.WRITTEN)
-    plan.set_state(connection, run, outcomes.gone, plan.GONE)
     plan.set_state(connection, run, [record.record_id for record in outcomes.refused], plan.REFUSED)
 
 
@@ -154,15 +151,3 @@ def _ingest_sent(
 
 def _flag(field: MappedField) -> str:
     return f"sent_{field.column}"
-
-
-def _mark_deleted(
-    connection: sa.Connection, entity: Entity, run: RunIdentity, ids: Sequence[str], now: datetime
-) -> None:
-    """Note that Dynamics has these records no more. It said so itself for each of them, so that there is no breaker."""
-    if not ids:
-        return
-    base = base_table(entity)
-    which = sa.and_(base.c[entity.key.column].in_(list(ids)), base.c[DELETED_AT].is_(None))
-    connection.execute(base.update().where(which).values({DELETED_AT: now, UPDATED_AT: now}))
-    mark_ours(connection, entity, run, now)

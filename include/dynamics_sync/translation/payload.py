@@ -1,13 +1,13 @@
-"""From values as text, as the plan holds them, to what Dynamics is sent, and to typed values of the marketing database."""
+"""From values as text, as the plan holds them, to what Dynamics is sent, and to typed values of our columns."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, Protocol
 
 from dynamics_sync.entity import ColumnKind, Entity, FieldType, MappedField
-from dynamics_sync.errors import LOOKUP_WITHOUT_TABLE, RowProblem
+from dynamics_sync.errors import LOOKUP_WITHOUT_TABLE, ColumnMissing, RowProblem
 
 #: Between the table that a lookup points at and its id; see `store.field_sql`.
 _SEPARATOR = "/"
@@ -63,7 +63,10 @@ def _binding(entity: Entity, change: Change, bindings: Bindings) -> tuple[str, s
         table = targets[0]
     if not table:
         raise UnfitChange(LOOKUP_WITHOUT_TABLE, change.field)
-    return bindings.bind(change.field, table, record_id)
+    try:
+        return bindings.bind(change.field, table, record_id)
+    except ColumnMissing:
+        raise UnfitChange(LOOKUP_WITHOUT_TABLE, change.field) from None
 
 
 def _json_value(field_type: FieldType, text: str) -> Any:
@@ -93,23 +96,19 @@ def column_values(field: MappedField, text: str | None) -> Mapping[str, Any]:
     return {column.name: record_id if column.part == "id" else table for column in field.compared}
 
 
-def _typed(kind: ColumnKind, text: str) -> Any:
-    match kind:
-        case ColumnKind.INTEGER:
-            return int(text)
-        case ColumnKind.NUMBER:
-            return Decimal(text)
-        case ColumnKind.FLOAT:
-            return float(text)
-        case ColumnKind.BOOLEAN:
-            return text == "true"
-        case ColumnKind.INSTANT:
-            return _instant(text)
-        case ColumnKind.DATE:
-            return date.fromisoformat(text)
-        case _:
-            return text
-
-
 def _instant(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+_READERS: Mapping[ColumnKind, Callable[[str], Any]] = {
+    ColumnKind.INTEGER: int,
+    ColumnKind.NUMBER: Decimal,
+    ColumnKind.FLOAT: float,
+    ColumnKind.BOOLEAN: lambda text: text == "true",
+    ColumnKind.INSTANT: _instant,
+    ColumnKind.DATE: date.fromisoformat,
+}
+
+
+def _typed(kind: ColumnKind, text: str) -> Any:
+    return _READERS[kind](text) if kind in _READERS else text

@@ -1,0 +1,104 @@
+"""Find the records that Dynamics has already of rows that are new here."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from urllib.parse import quote
+
+import msgspec
+
+from dynamics_sync.dataverse.client import DataverseClient, Request
+from dynamics_sync.dataverse.metadata import TableMetadata
+from dynamics_sync.dataverse.paging import read_pages
+from dynamics_sync.dataverse.query import in_filter, select_path
+from dynamics_sync.entity import Entity, FieldType
+
+#: Characters of encoded values in one address; far below what Dynamics takes.
+_LONGEST = 12_000
+
+
+@dataclass(frozen=True, slots=True)
+class Matches:
+    """What was found for rows that are to be created, by their GUIDs here.
+
+    `linked`: the one record there. `ambiguous`: several records there. `repeated`: rows that mean the same person as
+    another row here, which goes first.
+    """
+
+    linked: Mapping[str, str]
+    ambiguous: Mapping[str, tuple[str, ...]]
+    repeated: tuple[str, ...]
+
+
+class _Rows(msgspec.Struct):
+    value: list[dict[str, object]]
+
+
+_ROWS = msgspec.json.Decoder(_Rows)
+
+
+def match_records(
+    client: DataverseClient, entity: Entity, table: TableMetadata, wanted: Mapping[str, Mapping[str, str]]
+) -> Matches:
+    """Look for active records with the values of the catalogue's `match` fields.
+
+    `wanted` maps the GUID of a row here to its value of each field. Dynamics compares texts without regard to case, and
+    so does this.
+    """
+    there = _read_candidates(client, entity, table, [values[entity.match[0]] for values in wanted.values()])
+    linked: dict[str, str] = {}
+    ambiguous: dict[str, tuple[str, ...]] = {}
+    repeated: list[str] = []
+    seen: set[tuple[str, ...]] = set()
+    for record_id, values in wanted.items():
+        key = _key(entity, values)
+        candidates = there.get(key, ())
+        if record_id in candidates:
+            continue  # An earlier try created it.
+        if key in seen:
+            repeated.append(record_id)
+        elif len(candidates) == 1:
+            linked[record_id] = candidates[0]
+        elif candidates:
+            ambiguous[record_id] = candidates
+        seen.add(key)
+    return Matches(linked, ambiguous, tuple(repeated))
+
+
+def _read_candidates(
+    client: DataverseClient, entity: Entity, table: TableMetadata, values: Sequence[str]
+) -> dict[tuple[str, ...], tuple[str, ...]]:
+    columns = [table.column(field).property for field in entity.match]
+    active = " and statecode eq 0" if "statecode" in table.columns else ""
+    found: dict[tuple[str, ...], tuple[str, ...]] = {}
+    for chunk in _chunks(sorted(set(values))):
+        condition = in_filter(entity.match[0], chunk) + active
+        first = Request(select_path(table.set_name, [table.primary_id, *columns], filter=condition))
+        for page in read_pages(client, first):
+            for row in _ROWS.decode(page.body).value:
+                named = {field: row.get(column) for field, column in zip(entity.match, columns, strict=True)}
+                if None not in named.values():
+                    key = _key(entity, {field: str(value) for field, value in named.items()})
+                    found[key] = (*found.get(key, ()), str(row[table.primary_id]).lower())
+    return found
+
+
+def _key(entity: Entity, values: Mapping[str, str]) -> tuple[str, ...]:
+    texts = (values[field] for field in entity.match)
+    return tuple(
+        text.strip().casefold() if entity.fields[field].type is FieldType.TEXT else text.lower()
+        for field, text in zip(entity.match, texts, strict=True)
+    )
+
+
+def _chunks(values: Sequence[str]) -> Iterator[list[str]]:
+    chunk: list[str] = []
+    length = 0
+    for value in values:
+        size = len(quote(value)) + 10
+        if chunk and length + size > _LONGEST:
+            yield chunk
+            chunk, length = [], 0
+        chunk.append(value)
+        length += size
+    if chunk:
+        yield chunk

@@ -1,0 +1,132 @@
+"""plan: fit what differs to the organisation, find records that exist already, and cut the rest into batches.
+
+Dynamics is read, nothing is written to it. A dry run ends here; its plan is the same as that of a real run.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from dynamics_sync.dataverse.bindings import read_bindings
+from dynamics_sync.dataverse.client import DataverseClient
+from dynamics_sync.dataverse.metadata import TableMetadata, read_table
+from dynamics_sync.entity import Entity, FieldType
+from dynamics_sync.reverse.manifest import PLAN_FILE, PlannedEntity, ReverseRun
+from dynamics_sync.reverse.matching import Matches, match_records
+from dynamics_sync.settings import Settings
+from dynamics_sync.staging import StagingFolder
+from dynamics_sync.store import plan
+from dynamics_sync.store.database import MarketingDatabase
+from dynamics_sync.store.deletions import Breaker, count_living
+from dynamics_sync.store.plan import PlanLine
+from dynamics_sync.translation.fields import plan_reading
+
+
+@dataclass(frozen=True, slots=True)
+class PlanSummary:
+    """What a plan amounts to. `api_calls` counts the calls that carrying it out takes, if nothing is in the way."""
+
+    lines: tuple[PlanLine, ...]
+    records: int
+    api_calls: int
+    needs_approval: bool
+
+    def as_table(self) -> str:
+        """The plan in figures, as Markdown; it holds no values."""
+        rows = [f"| {line.entity} | {line.operation} | {line.records:,} | {line.fields:,} |" for line in self.lines]
+        return "\n".join(["| entity | operation | records | fields |", "| --- | --- | ---: | ---: |", *rows])
+
+
+def plan_entity(
+    entity: Entity,
+    run: ReverseRun,
+    client: DataverseClient,
+    database: MarketingDatabase,
+    settings: Settings,
+) -> PlannedEntity:
+    """Fit the collected differences of an entity to the organisation and cut them into batches.
+
+    Raises DeletionBreaker if more records would be deleted there than a run may, ColumnMissing and ColumnRetyped as the
+    forward run does.
+    """
+    table = read_table(client, entity.entity)
+    reading = plan_reading(entity, table)
+    bindings = read_bindings(client, table, _written_lookups(entity, table))
+    identity = run.of(entity)
+    with database.writing() as connection:
+        _fit(connection, entity, table, run, reading.absent)
+        wanted = plan.values_to_match(connection, identity, entity) if entity.match else {}
+        deletions = plan.count_records(connection, identity, plan.is_deletion())
+        living = count_living(connection, entity)
+    breaker = Breaker(
+        settings.deletion_breaker_share, settings.deletion_breaker_at_least, open=run.request.allow_deletions
+    )
+    breaker.check(entity, deletions, living)
+    matches = match_records(client, entity, table, wanted) if wanted else Matches({}, {}, ())
+    with database.writing() as connection:
+        plan.plan_otherwise(connection, identity, plan.LINK, matches.linked, "matched")
+        several = {born: " ".join(found) for born, found in matches.ambiguous.items()}
+        plan.plan_otherwise(connection, identity, plan.AMBIGUOUS, several, "matched")
+        plan.set_state(connection, identity, matches.repeated, plan.POSTPONED)
+        batches = plan.number_batches(connection, identity, settings.records_per_batch)
+    return PlannedEntity(entity.entity, batches, reading, bindings)
+
+
+def _written_lookups(entity: Entity, table: TableMetadata) -> list[str]:
+    lookups = [field.name for field in entity.mapped_fields if field.spec.type is FieldType.LOOKUP]
+    known = [table.columns[name] for name in lookups if name in table.columns]
+    writable = {column.name for column in known if column.is_valid_for_update or column.is_valid_for_create}
+    owned = {field.name for field in entity.mapped_fields if field.is_owned_by_dynamics}
+    return [name for name in lookups if name in writable - owned]
+
+
+def _fit(connection: Any, entity: Entity, table: TableMetadata, run: ReverseRun, absent: Sequence[str]) -> None:
+    """Leave out what this organisation does not have or does not let be written."""
+    identity = run.of(entity)
+    known = [column for name, column in table.columns.items() if name in entity.fields]
+    fixed = [column.name for column in known if not column.is_valid_for_update]
+    for operation in (plan.CREATE, plan.UPDATE, plan.RESTORE):
+        plan.leave_out(connection, identity, operation, absent)
+    plan.leave_out(connection, identity, plan.CREATE, [c.name for c in known if not c.is_valid_for_create])
+    plan.put_back(connection, identity, fixed)
+
+
+def summarise(
+    entities: Sequence[Entity], run: ReverseRun, planned: Sequence[PlannedEntity], database: MarketingDatabase
+) -> PlanSummary:
+    """Count what the plan amounts to, and say whether a person has to approve it."""
+    lines = plan.summarise(database, [run.of(entity) for entity in entities])
+    limits = {entity.entity: entity.approve_above for entity in entities}
+    records = {name: sum(line.records for line in lines if line.entity == name) for name in limits}
+    # Each batch asks who Dynamics is, as the connection may have been changed since.
+    calls = sum(2 * one.batches for one in planned)
+    needed = any(records[name] > limit for name, limit in limits.items())
+    return PlanSummary(tuple(lines), sum(records.values()), calls, needed)
+
+
+def write_plan(
+    folder: StagingFolder,
+    entities: Sequence[Entity],
+    run: ReverseRun,
+    summary: PlanSummary,
+    database: MarketingDatabase,
+) -> None:
+    """Write the plan as JSON: its figures, and one object for each record and field."""
+    head = {
+        "run_id": run.run_id,
+        "begun_at": run.begun_at.isoformat(),
+        "dry_run": run.request.dry_run,
+        "records": summary.records,
+        "api_calls": summary.api_calls,
+        "needs_approval": summary.needs_approval,
+        "summary": [asdict(line) for line in summary.lines],
+    }
+    with database.reading() as connection:
+        folder.write_json_with_items(PLAN_FILE, head, "changes", _changes(connection, entities, run))
+
+
+def _changes(connection: Any, entities: Sequence[Entity], run: ReverseRun) -> Iterator[dict[str, Any]]:
+    for entity in entities:
+        for record in plan.read_records(connection, run.of(entity), state=None):
+            for change in record.changes:
+                yield plan.row_of(record, change, entity.entity)

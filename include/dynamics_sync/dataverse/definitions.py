@@ -50,6 +50,8 @@ class Attribute(msgspec.Struct, rename="pascal"):
     attribute_of: str | None = None
     required_level: Value | None = None
     is_valid_for_read: bool | None = None
+    is_valid_for_create: bool | None = None
+    is_valid_for_update: bool | None = None
     is_valid_for_odata: bool | None = msgspec.field(default=None, name="IsValidODataAttribute")
     max_length: int | None = None
     precision: int | None = None
@@ -86,7 +88,8 @@ DEFINITION_QUERY = (
     "ChangeTrackingEnabled,IsOptimisticConcurrencyEnabled"
 )
 ATTRIBUTE_QUERY = (
-    "$select=LogicalName,AttributeType,AttributeOf,RequiredLevel,IsValidForRead,IsValidODataAttribute"
+    "$select=LogicalName,AttributeType,AttributeOf,RequiredLevel,"
+    "IsValidForRead,IsValidForCreate,IsValidForUpdate,IsValidODataAttribute"
     "&$filter=AttributeOf%20eq%20null"
 )
 _OPTIONS = "$select=LogicalName&$expand=OptionSet"

@@ -32,7 +32,8 @@ class ColumnMetadata:
     `property` is the name in rows and in `$select` (`_ownerid_value` for a lookup). `targets` are the
     logical names of the tables that a lookup can point at; `options` maps numbers to labels in the
     application user's language; `date_behavior` is UserLocal, TimeZoneIndependent or DateOnly; `required` is
-    the RequiredLevel.
+    the RequiredLevel. `is_valid_for_create` and `is_valid_for_update` say whether a value may be given when a row is
+    created and later; Dynamics drops or refuses it otherwise.
     """
 
     name: str
@@ -46,6 +47,8 @@ class ColumnMetadata:
     format: str | None = None
     is_valid_for_odata: bool = True
     required: str = "None"
+    is_valid_for_create: bool = True
+    is_valid_for_update: bool = True
 
 
 @dataclass(frozen=True)
@@ -158,4 +161,6 @@ def _column(attribute: Attribute, detail: Attribute, *, is_multi_select: bool) -
         date_behavior=behavior.value if behavior else None,
         format=detail.format,
         required=(required.value if required else None) or "None",
+        is_valid_for_create=attribute.is_valid_for_create is not False,
+        is_valid_for_update=attribute.is_valid_for_update is not False,
     )

@@ -30,7 +30,13 @@ def options(**values: int) -> dict:
 
 
 ATTRIBUTES = [
-    attribute("leadid", "Uniqueidentifier", RequiredLevel={"Value": "SystemRequired"}),
+    attribute(
+        "leadid",
+        "Uniqueidentifier",
+        RequiredLevel={"Value": "SystemRequired"},
+        IsValidForCreate=True,
+        IsValidForUpdate=False,
+    ),
     attribute("lastname", "String", RequiredLevel={"Value": "ApplicationRequired"}),
     attribute("ownerid", "Owner"),
     attribute("customerid", "Customer"),
@@ -40,7 +46,7 @@ ATTRIBUTES = [
     attribute("acme_tier", "Picklist"),
     attribute("acme_interests", "Virtual"),
     attribute("estimatedamount", "Money"),
-    attribute("createdon", "DateTime"),
+    attribute("createdon", "DateTime", IsValidForCreate=False, IsValidForUpdate=False),
     attribute("entityimage", "Virtual", IsValidForRead=False),
     attribute("owneridname", "String", AttributeOf="ownerid"),
     attribute("shadow", "Virtual", IsValidODataAttribute=False),
@@ -103,6 +109,13 @@ def test_the_table(lead) -> None:
     assert lead.row_path("1f") == "leads(1f)"
 
 
+def test_the_query_names_what_is_read_of_columns(rig, reply) -> None:
+    made = rig(serve(reply))
+    read_table(made.client, "lead")
+    for name in (b"IsValidForRead", b"IsValidForCreate", b"IsValidForUpdate", b"IsValidODataAttribute"):
+        assert name in made.wire.asked[0].body
+
+
 def test_shadows_and_columns_without_odata_are_left_out(lead) -> None:
     assert "owneridname" not in lead.columns
     assert "shadow" not in lead.columns
@@ -116,6 +129,16 @@ def test_columns_are_typed(lead) -> None:
     assert lead.column("estimatedamount").precision == 2
     created = lead.column("createdon")
     assert (created.date_behavior, created.format) == ("UserLocal", "DateOnly")
+
+
+@pytest.mark.parametrize(
+    ("name", "create", "update"),
+    [("leadid", True, False), ("createdon", False, False), ("lastname", True, True)],
+)
+def test_columns_say_when_they_may_be_written(lead, name, create, update) -> None:
+    """Dynamics says nothing of `lastname` here, which forbids nothing."""
+    column = lead.column(name)
+    assert (column.is_valid_for_create, column.is_valid_for_update) == (create, update)
 
 
 @pytest.mark.parametrize(

@@ -1,19 +1,16 @@
 """`$batch`: several calls in one POST. Builds the multipart body, and reads the answers in their order."""
 
-import http.client
-import io
 import re
-from collections.abc import Callable, Iterator, Sequence
-from email.message import Message
-from email.parser import BytesParser
+from collections.abc import Callable, Sequence
 
 import requests
 
+from dynamics_sync.dataverse.multipart import CutMultipart, boundary_of, leaves, split_headers
 from dynamics_sync.dataverse.wire import Answer, Request, incomplete, request_note
 from dynamics_sync.errors import UnexpectedAnswer
 
 MOST_PARTS = 1_000
-_STATUS_LINE = re.compile(rb"HTTP/\d(?:\.\d)? (\d{3})\b")
+_STATUS_LINE = re.compile(rb"\s*HTTP/\d(?:\.\d)? (\d{3})\b[^\n]*\n?")
 
 
 def build_batch(calls: Sequence[Request], url_of: Callable[[Request], str], boundary: str) -> Request:
@@ -64,34 +61,24 @@ def parse_batch(answer: Answer, calls: Sequence[Request]) -> list[Answer]:
 
     Raises IncompleteAnswer when the body is cut, UnexpectedAnswer when it cannot be read.
     """
-    head = f"Content-Type: {answer.headers['Content-Type']}\r\n\r\n".encode()
-    message = BytesParser().parsebytes(head + answer.body)
-    if not message.is_multipart():
+    boundary = boundary_of(answer.headers["Content-Type"])
+    if boundary is None:
         raise _unreadable(answer)
-    # The closing boundary is the only sign that the last part is whole.
-    if any(type(defect).__name__ == "CloseBoundaryNotFoundDefect" for defect in message.defects):
-        raise incomplete(answer)
-    leaves = list(_leaves(message))
-    if len(leaves) > len(calls):
+    try:
+        contents = list(leaves(answer.body, boundary))
+    except CutMultipart:
+        raise incomplete(answer) from None
+    if len(contents) > len(calls):
         raise _unreadable(answer)
-    return [_inner_answer(answer, leaf, call) for leaf, call in zip(leaves, calls, strict=False)]
+    return [_inner_answer(answer, content, call) for content, call in zip(contents, calls, strict=False)]
 
 
-def _leaves(message: Message) -> Iterator[Message]:
-    """Yield the parts, those of change sets in their place."""
-    for part in message.walk():
-        if not part.is_multipart():
-            yield part
-
-
-def _inner_answer(outer: Answer, part: Message, call: Request) -> Answer:
-    payload = part.get_payload(decode=True)
-    stream = io.BytesIO(payload.lstrip() if isinstance(payload, bytes) else b"")
-    status = _STATUS_LINE.match(stream.readline())
+def _inner_answer(outer: Answer, content: bytes, call: Request) -> Answer:
+    status = _STATUS_LINE.match(content)
     if status is None:
         raise _unreadable(outer)
-    headers = requests.structures.CaseInsensitiveDict(http.client.parse_headers(stream).items())
-    return Answer(int(status[1]), headers, stream.read(), call)
+    headers, body = split_headers(content[status.end() :])
+    return Answer(int(status[1]), headers, body, call)
 
 
 def _unreadable(answer: Answer) -> UnexpectedAnswer:

@@ -29,6 +29,7 @@ def build_batch(calls: Sequence[Request], url_of: Callable[[Request], str], boun
         headers={"Content-Type": f'multipart/mixed; boundary="{boundary}"'},
         body=parts + b"--%s--\r\n" % boundary.encode(),
         repeatable=all(call.reads for call in calls),
+        guarded=all(call.reads or call.conditional for call in calls),
     )
 
 

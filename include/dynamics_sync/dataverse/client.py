@@ -1,5 +1,6 @@
 """The Web API client: one session, one organisation, one way to send, retry and refuse."""
 
+import itertools
 import random
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -14,10 +15,12 @@ from dynamics_sync.dataverse.batch import MOST_PARTS, build_batch, is_multipart,
 from dynamics_sync.dataverse.hosts import TrustedHosts, origin_of
 from dynamics_sync.dataverse.network import network_error
 from dynamics_sync.dataverse.refusals import raise_for, read_envelope, refusal_of
+from dynamics_sync.dataverse.rounds import Outcome, Rounds, require_guarded
 from dynamics_sync.dataverse.session import open_session
 from dynamics_sync.dataverse.wire import Answer, Request, incomplete
 from dynamics_sync.errors import (
     ForeignLink,
+    IncompleteAnswer,
     NetworkFault,
     ServiceUnavailable,
     SyncError,
@@ -36,7 +39,7 @@ _HEADERS = {
     # The literal word: it only keeps caches on the way from answering.
     "If-None-Match": "null",
 }
-# The call may not have reached Dynamics. After a 500 it did, so that only reads are repeated.
+# The call may not have reached Dynamics. After a 500 it did, so that only what changes nothing more is repeated.
 _GATEWAY = frozenset({502, 503, 504})
 _NOT_A_MEMBER = "0x80072560"
 _FIRST_BACKOFF = 0.5
@@ -112,7 +115,7 @@ class DataverseClient:
             answers += self._repeat(partial(self._batch_once, whole, part), whole)
         return answers
 
-    def batch_each(self, requests: Sequence[Request]) -> list[Answer | SyncError]:
+    def batch_each(self, requests: Sequence[Request]) -> list[Outcome]:
         """Send up to a thousand calls, writes too, and return for each its answer or the error that it means.
 
         Raises when the batch as a whole failed; for writes it is then not known which of them were carried
@@ -121,6 +124,30 @@ class DataverseClient:
         whole = self._batch_request(requests)
         answers = self._repeat(lambda: self._exchange_batch(whole, requests), whole)
         return [self._outcome(answer) for answer in answers]
+
+    def write_each(self, requests: Sequence[Request]) -> list[Outcome]:
+        """Send conditional writes, and reads among them, and return in order for each its answer or its error.
+
+        They go in batches of at most MOST_PARTS. A batch that fails as a whole is repeated; parts that failed in
+        passing (429, 5xx, a time-out of SQL, a token that ended within the batch) go again without the others, in up
+        to `attempts` rounds with a wait between them. What was answered for good is never sent again. A part that
+        still fails has its TryAgain in the list, at once when it is told to wait longer than `longest_wait`.
+
+        VersionConflict and RecordNotFound can mean that an earlier try of the same write arrived and its answer was
+        lost: read the row and compare. Raises ValueError, before anything is sent, if a call is neither conditional
+        nor a read; raises like `send` when a batch failed as a whole and nothing is known of any call. Later the
+        error stands in the list for each call that it left open, so that no outcome is lost.
+        """
+        require_guarded(requests)
+        outcomes: list[Outcome] = []
+        for start in range(0, len(requests), MOST_PARTS):
+            try:
+                outcomes += self._write_batch(requests[start : start + MOST_PARTS])
+            except SyncError as error:
+                if not outcomes:
+                    raise
+                return outcomes + [error] * (len(requests) - start)
+        return outcomes
 
     def check_link(self, link: str) -> None:
         """Raise ForeignLink if a link that the server gave leads to another host; relative links never do."""
@@ -138,7 +165,46 @@ class DataverseClient:
         """Return the current bearer token, for callers that send by themselves."""
         return self._tokens.token()
 
-    def _outcome(self, answer: Answer) -> Answer | SyncError:
+    def _write_batch(self, calls: Sequence[Request]) -> list[Outcome]:
+        rounds = Rounds(self._write_round(calls))
+        for attempt in itertools.count(1):
+            again = rounds.again
+            # A new token is worth a round of its own: the calls that lack it would be refused for good.
+            if not again or (attempt >= self._attempts and not rounds.needs_token):
+                break
+            if (rounds.told_wait or 0) > self._longest_wait:
+                rounds.hold_up()
+                break
+            try:
+                self._prepare_round(rounds, attempt)
+                rounds.note(again, self._write_round([calls[number] for number in again]))
+            except SyncError as error:
+                rounds.note(again, [error] * len(again))
+                break
+        return rounds.outcomes
+
+    def _prepare_round(self, rounds: Rounds, attempt: int) -> None:
+        if rounds.waits_for_server:
+            self._sleep(self._backoff(attempt) if rounds.told_wait is None else rounds.told_wait)
+        if rounds.needs_token:
+            self._tokens.renew()
+            rounds.token_is_new = True
+
+    def _write_round(self, calls: Sequence[Request]) -> list[Outcome]:
+        whole = self._batch_request(calls)
+        return self._repeat(partial(self._write_once, whole, calls), whole)
+
+    def _write_once(self, whole: Request, calls: Sequence[Request]) -> list[Outcome]:
+        answer = self._exchange_multipart(whole)
+        outcomes = [self._outcome(part) for part in parse_batch(answer, calls)]
+        missing = len(calls) - len(outcomes)
+        # It may stop at a failure, though asked to go on: what follows was not carried out. Otherwise nobody knows
+        # which call has no answer.
+        if missing and not (outcomes and isinstance(outcomes[-1], SyncError)):
+            raise incomplete(answer)
+        return [*outcomes, *[incomplete(answer)] * missing]
+
+    def _outcome(self, answer: Answer) -> Outcome:
         try:
             raise_for(answer, self._clock)
         except SyncError as error:
@@ -160,16 +226,20 @@ class DataverseClient:
         return answers
 
     def _exchange_batch(self, whole: Request, calls: Sequence[Request]) -> list[Answer]:
-        answer = self._exchange(whole)
-        if not is_multipart(answer):
-            raise_for(answer, self._clock)
-            raise incomplete(answer)
+        answer = self._exchange_multipart(whole)
         answers = parse_batch(answer, calls)
         if len(answers) < len(calls):
             for part in answers:
                 raise_for(part, self._clock)
             raise incomplete(answer)
         return answers
+
+    def _exchange_multipart(self, whole: Request) -> Answer:
+        answer = self._exchange(whole)
+        if not is_multipart(answer):
+            raise_for(answer, self._clock)
+            raise incomplete(answer)
+        return answer
 
     def _exchange(self, request: Request) -> Answer:
         """Send once. A 401 renews the token and sends once more: a token can be withdrawn before its end."""
@@ -217,7 +287,9 @@ class DataverseClient:
             case NetworkFault():
                 return request.may_be_repeated
             case ServiceUnavailable():
-                return request.may_be_repeated if error.http_status in _GATEWAY else request.reads
+                return request.may_be_repeated if error.http_status in _GATEWAY else request.changes_once
+            case IncompleteAnswer():
+                return request.guarded
             case _:
                 return False
 
@@ -225,8 +297,10 @@ class DataverseClient:
         error = state.outcome.exception() if state.outcome else None
         if isinstance(error, TryAgain) and error.retry_after is not None:
             return error.retry_after
-        ceiling = min(_LONGEST_BACKOFF, _FIRST_BACKOFF * 2**state.attempt_number)
-        return self._random.uniform(0, ceiling)
+        return self._backoff(state.attempt_number)
+
+    def _backoff(self, attempt: int) -> float:
+        return self._random.uniform(0, min(_LONGEST_BACKOFF, _FIRST_BACKOFF * 2**attempt))
 
 
 def open_client(

@@ -14,7 +14,8 @@ T = TypeVar("T")
 _SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.\-]*:")
 _QUOTED = re.compile(r"'(?:[^']|'')*'")
 _METADATA = re.compile(r"^(EntityDefinitions|GlobalOptionSetDefinitions|RelationshipDefinitions)\b")
-_REPEATABLE = frozenset({"GET", "HEAD", "PUT", "PATCH", "DELETE"})
+_ROW_WRITES = frozenset({"PUT", "PATCH", "DELETE"})
+_REPEATABLE = frozenset({"GET", "HEAD", *_ROW_WRITES})
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,8 @@ class Request:
     """One call of the Web API.
 
     `path` is relative to the API root (`leads?$select=lastname`), or an absolute link that the server gave.
-    `repeatable` says that a POST changes nothing, so that it may be sent again when its answer was lost.
+    `repeatable` says that a POST changes nothing, so that it may be sent again when its answer was lost. `guarded`
+    says of a `$batch` that each call in it reads or is conditional, so that it may be sent again as well.
     The repr shows no query, header or body: they may hold values of records.
     """
 
@@ -32,6 +34,7 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: bytes | None = field(default=None, repr=False)
     repeatable: bool = False
+    guarded: bool = False
 
     def __repr__(self) -> str:
         return f"Request({self.label!r})"
@@ -47,9 +50,26 @@ class Request:
         return self.method == "GET" or self.repeatable
 
     @property
+    def conditional(self) -> bool:
+        """Whether it is a write of one row that bears the row's version, or creates the row only if it is absent.
+
+        Carrying it out again changes nothing: the second time it is answered 412 or 404, whatever happened between.
+        `If-Match: *` is not enough, since it would undo what somebody else wrote meanwhile.
+        """
+        if self.method not in _ROW_WRITES:
+            return False
+        given = {name.lower(): value.strip() for name, value in self.headers.items()}
+        return given.get("if-match", "*") not in ("", "*") or given.get("if-none-match") == "*"
+
+    @property
+    def changes_once(self) -> bool:
+        """Whether sending it again changes nothing more, even when Dynamics carried it out and broke then."""
+        return self.reads or self.conditional or self.guarded
+
+    @property
     def may_be_repeated(self) -> bool:
         """Whether sending it twice has the effect of sending it once."""
-        return self.repeatable or self.method in _REPEATABLE
+        return self.changes_once or self.method in _REPEATABLE
 
     @property
     def label(self) -> str:
@@ -110,7 +130,8 @@ def incomplete(answer: Answer) -> IncompleteAnswer:
     kind = answer.content_type or "no content type"
     size = f"{len(answer.body)} bytes of {kind}"
     message = f"{answer.request.label} answered {answer.status} with {size}, which are no complete JSON"
-    return IncompleteAnswer(message + request_note(answer), not_done="None of its content was used")
+    not_done = "None of its content was used" if answer.request.reads else "Whether it was written is not known"
+    return IncompleteAnswer(message + request_note(answer), not_done=not_done)
 
 
 def request_note(answer: Answer) -> str:

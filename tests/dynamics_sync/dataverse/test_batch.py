@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import requests
 from requests.structures import CaseInsensitiveDict
 
 from dynamics_sync import errors
@@ -124,7 +125,7 @@ def test_a_batch_of_reads_is_repeated_when_one_part_was_throttled(rig, reply) ->
 
 def test_fewer_answers_than_calls_are_no_answer(rig, reply) -> None:
     with pytest.raises(errors.IncompleteAnswer):
-        rig([batch_reply(reply, TWO[:1])]).client.batch(CALLS)
+        rig(lambda _request: batch_reply(reply, TWO[:1])).client.batch(CALLS)
 
 
 def test_a_batch_that_is_refused_as_a_whole(rig, refused) -> None:
@@ -134,7 +135,58 @@ def test_a_batch_that_is_refused_as_a_whole(rig, refused) -> None:
 
 def test_a_batch_that_is_answered_without_parts_is_no_answer(rig, reply) -> None:
     with pytest.raises(errors.IncompleteAnswer):
-        rig([reply()]).client.batch(CALLS)
+        rig(lambda _request: reply()).client.batch(CALLS)
+
+
+READ = Request("leads(1)")
+CREATE = Request("leads(2)", method="PATCH", headers={"If-None-Match": "*"}, body=b"{}")
+UPDATE = Request("leads(3)", method="PATCH", headers={"If-Match": 'W/"7"'}, body=b"{}")
+ANY_VERSION = Request("leads(4)", method="PATCH", headers={"If-Match": "*"}, body=b"{}")
+POSTED = Request("leads", method="POST", headers={"If-None-Match": "*"}, body=b"{}")
+
+
+@pytest.mark.parametrize(
+    ("calls", "reads", "once"),
+    [
+        ([READ, READ], True, True), ([READ, CREATE, UPDATE], False, True), ([UPDATE], False, True),
+        ([CREATE, ANY_VERSION], False, False), ([UPDATE, POSTED], False, False), ([READ, POSTED], False, False),
+    ],
+)  # fmt: skip
+def test_a_batch_is_what_its_calls_are(calls, reads, once) -> None:
+    built = build_batch(calls, lambda call: call.path, "b")
+    assert (built.reads, built.changes_once, built.may_be_repeated) == (reads, once, once)
+
+
+def test_a_create_in_a_batch_bears_its_condition_and_no_cache_defeat(rig, reply) -> None:
+    made = rig([batch_reply(reply, TWO)])
+    made.client.batch_each([CREATE, UPDATE])
+    first, second = made.wire.asked[0].body.split(b"PATCH ")[1:]
+    assert first.lower().count(b"if-none-match") == 1
+    assert b"\r\nIf-None-Match: *\r\n" in first
+    assert b"If-Match" not in first
+    assert b'\r\nIf-Match: W/"7"\r\n' in second
+    assert b"if-none-match" not in second.lower()
+
+
+def lost(_request):
+    raise requests.ReadTimeout
+
+
+@pytest.mark.parametrize(("calls", "tries"), [([READ, UPDATE], 2), ([CREATE, READ], 2), ([READ, ANY_VERSION], 1)])
+@pytest.mark.parametrize(
+    ("failure", "error"),
+    [
+        ("lost", errors.NetworkFault), ("cut", errors.IncompleteAnswer), (500, errors.ServiceUnavailable),
+        (502, errors.ServiceUnavailable), (503, errors.ServiceUnavailable), (504, errors.ServiceUnavailable),
+    ],
+)  # fmt: skip
+def test_a_whole_batch_is_repeated_when_no_call_can_act_twice(rig, reply, calls, tries, failure, error) -> None:
+    cut = reply(200, whole(TWO, close=False), {"Content-Type": "multipart/mixed; boundary=batchresponse_1"})
+    handlers = {"lost": lost, "cut": lambda _request: cut}
+    made = rig(handlers.get(failure, lambda _request: reply(failure)), attempts=2)
+    with pytest.raises(error, match="Whether it was written is not known"):
+        made.client.batch_each(calls)
+    assert len(made.wire.asked) == tries
 
 
 def test_more_than_a_thousand_calls_go_in_several_batches(rig, reply) -> None:

@@ -10,6 +10,7 @@ import pytest
 from dynamics_emulator.testing import RunningEmulator, running_emulator
 from dynamics_sync import errors
 from dynamics_sync.dataverse.auth import Credentials
+from dynamics_sync.dataverse.bindings import read_bindings
 from dynamics_sync.dataverse.client import DataverseClient, Request, open_client
 from dynamics_sync.dataverse.feed import read_keys, read_tracked
 from dynamics_sync.dataverse.metadata import read_table
@@ -107,6 +108,18 @@ def test_metadata_of_users_and_of_an_irregular_set_name(client) -> None:
     assert read_table(client, "opportunity").set_name == "opportunities"
 
 
+def test_metadata_says_what_may_be_written(client) -> None:
+    lead = read_table(client, "lead")
+
+    def writable(name: str) -> tuple[bool, bool]:
+        column = lead.column(name)
+        return column.is_valid_for_create, column.is_valid_for_update
+
+    assert [writable(name) for name in ("lastname", "ownerid", "statecode")] == [(True, True)] * 3
+    assert [writable(name) for name in ("createdon", "versionnumber", "fullname")] == [(False, False)] * 3
+    assert writable("overriddencreatedon") == (True, False)
+
+
 def test_a_missing_table_and_a_missing_column(client) -> None:
     with pytest.raises(errors.TableMissing, match="did you mean lead"):
         read_table(client, "leadd")
@@ -200,6 +213,104 @@ def test_writes_in_a_batch_have_an_outcome_each(client) -> None:
     assert isinstance(refused, errors.RecordRefused)
     assert written.status == 204
     assert client.get_json(f"leads({lead_id})?$select=lastname")["lastname"] == "Grüße"
+
+
+def versioned(client: DataverseClient, lead_id: str, lastname: str) -> Request:
+    """An update of a lead in the version that it has now."""
+    version = client.get_json(f"leads({lead_id})?$select=leadid")["@odata.etag"]
+    body = json.dumps({"lastname": lastname}).encode()
+    return Request(f"leads({lead_id})", method="PATCH", headers={"If-Match": version}, body=body)
+
+
+def created(lead_id: str, lastname: str = "Okafor") -> Request:
+    body = json.dumps({"lastname": lastname}).encode()
+    prefer = ("return=representation",)
+    return Request(f"leads({lead_id})", prefer, "PATCH", headers={"If-None-Match": "*"}, body=body)
+
+
+def names_of(client: DataverseClient, ids: list[str]) -> list[str]:
+    return [client.get_json(f"leads({lead_id})?$select=lastname")["lastname"] for lead_id in ids]
+
+
+def test_each_conditional_write_has_the_outcome_that_dynamics_gave_it(client) -> None:
+    first, stale, gone, long = create_leads(client, 4)
+    new = str(uuid.uuid4())
+    calls = [versioned(client, lead_id, "Grüße") for lead_id in (first, stale, gone)]
+    calls += [versioned(client, long, "x" * 5000), created(new), created(first)]
+    client.send(versioned(client, stale, "Faster"))
+    delete(client, gone)
+    written, conflict, missing, refused, made, present = client.write_each(calls)
+    assert written.status == 204
+    assert (type(conflict), conflict.dataverse_code) == (errors.VersionConflict, "0x80060882")
+    assert (type(missing), missing.dataverse_code) == (errors.RecordNotFound, "0x80040217")
+    assert (type(refused), refused.dataverse_code) == (errors.RecordRefused, "0x80044331")
+    assert (made.status, made.json()["leadid"]) == (201, new)
+    assert (type(present), present.dataverse_code) == (errors.VersionConflict, "0x80040237")
+    assert names_of(client, [first, stale, long, new]) == ["Grüße", "Faster", "Okafor", "Okafor"]
+
+
+@pytest.mark.parametrize(
+    "fault", ["drop-before", "status-429", "status-500", "status-502", "status-503", "status-504", "token-expired-401"]
+)
+def test_a_batch_of_writes_survives_a_fault_before_it_was_carried_out(emulator, client, fault) -> None:
+    (lead_id,) = create_leads(client, 1)
+    calls = [versioned(client, lead_id, "Once"), created(str(uuid.uuid4()))]
+    emulator.control.add_fault(fault, times=1, match="$batch")
+    assert [outcome.status for outcome in client.write_each(calls)] == [204, 201]
+
+
+@pytest.mark.parametrize("fault", ["drop-after", "drop-during", "truncated-json", "html-200", "wrong-content-length"])
+def test_a_batch_whose_answer_was_lost_finds_its_own_work_and_does_nothing_twice(emulator, client, fault) -> None:
+    (lead_id,) = create_leads(client, 1)
+    new = str(uuid.uuid4())
+    calls = [versioned(client, lead_id, "Once"), created(new)]
+    emulator.control.add_fault(fault, times=1, match="$batch")
+    outcomes = client.write_each(calls)
+    assert [type(outcome) for outcome in outcomes] == [errors.VersionConflict] * 2
+    assert names_of(client, [lead_id, new]) == ["Once", "Okafor"]
+
+
+def test_lookups_are_bound_and_cleared(emulator, client) -> None:
+    bindings = read_bindings(client, read_table(client, "contact"), ["parentcustomerid", "ownerid"])
+    account, contact, other, team = (str(uuid.uuid4()) for _ in range(4))
+    user, unit = who_am_i(client).user_id, who_am_i(client).business_unit_id
+    for path, body in [
+        (f"accounts({account})", {"name": "Acme"}),
+        (f"teams({team})", {"name": "Events", "businessunitid@odata.bind": f"/businessunits({unit})"}),
+        (f"contacts({other})", {"lastname": "B"}),
+        (f"contacts({contact})", {"lastname": "A", **dict([bindings.bind("parentcustomerid", "account", account)])}),
+    ]:  # fmt: skip
+        client.send(Request(path, (), "PATCH", {"If-None-Match": "*"}, json.dumps(body).encode()))
+
+    # A team can own rows only with the rights to them.
+    admin = select_path("roles", ["roleid"], filter=equals("name", "System Administrator"))
+    role = client.get_json(admin)["value"][0]
+    reference = json.dumps({"@odata.id": f"{client.api_url}/roles({role['roleid']})"}).encode()
+    client.send(Request(f"teams({team})/teamroles_association/$ref", method="POST", body=reference))
+
+    def points_at(*members: tuple[str, str | None]) -> tuple[object, object]:
+        if members:
+            body = json.dumps(dict(members)).encode()
+            client.send(Request(f"contacts({contact})", (), "PATCH", {"If-Match": "*"}, body))
+        row = client.get_json(f"contacts({contact})?$select=_parentcustomerid_value,_ownerid_value")
+        return row["_parentcustomerid_value"], row["_ownerid_value"]
+
+    assert points_at() == (account, user)
+    assert points_at(bindings.bind("parentcustomerid", "contact", other)) == (other, user)
+    # The property named first leads to accounts; it empties the column although that points at a contact.
+    assert points_at(bindings.clear("parentcustomerid")) == (None, user)
+    assert points_at(bindings.bind("ownerid", "team", team)) == (None, team)
+    assert points_at(bindings.bind("ownerid", "systemuser", user)) == (None, user)
+
+
+def test_navigation_properties_are_those_of_the_organisation(client) -> None:
+    lead = read_table(client, "lead")
+    bindings = read_bindings(client, lead, ["ownerid", "customerid", "campaignid"])
+    assert bindings.targets("ownerid") == ("systemuser", "team")
+    assert bindings.bind("customerid", "contact", "1")[0] == "customerid_contact@odata.bind"
+    assert bindings.bind("campaignid", "campaign", "1") == ("campaignid@odata.bind", "/campaigns(1)")
+    with pytest.raises(errors.ColumnMissing, match="lastname"):
+        read_bindings(client, lead, ["lastname"])
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from dynamics_sync.dataverse.client import Request
 
 CREATE = Request("leads", method="POST", body=b"{}")
 UPDATE = Request("leads(1)", method="PATCH", body=b"{}")
+VERSIONED = Request("leads(1)", method="PATCH", headers={"If-Match": 'W/"7"'}, body=b"{}")
 READ = Request("leads")
 
 
@@ -82,6 +83,7 @@ def test_it_gives_up_after_so_many_attempts(rig, reply) -> None:
     [
         (READ, 500, 2), (READ, 502, 2), (READ, 503, 2), (READ, 504, 2), (READ, 429, 2),
         (UPDATE, 500, 1), (UPDATE, 502, 2), (UPDATE, 503, 2), (UPDATE, 504, 2), (UPDATE, 429, 2),
+        (VERSIONED, 500, 2), (VERSIONED, 502, 2), (VERSIONED, 503, 2), (VERSIONED, 429, 2), (VERSIONED, 412, 1),
         (CREATE, 500, 1), (CREATE, 502, 1), (CREATE, 503, 1), (CREATE, 504, 1), (CREATE, 429, 2),
         (READ, 400, 1), (READ, 403, 1), (READ, 404, 1), (READ, 412, 1), (READ, 413, 1),
     ],
@@ -148,8 +150,32 @@ def test_a_create_is_not_sent_again_when_its_answer_was_lost(rig) -> None:
     assert len(made.wire.asked) == 1
 
 
+@pytest.mark.parametrize(
+    ("method", "headers", "conditional"),
+    [
+        ("PATCH", {"If-Match": 'W/"7"'}, True), ("DELETE", {"If-Match": 'W/"7"'}, True),
+        ("PATCH", {"if-match": 'W/"7"'}, True), ("PATCH", {"If-None-Match": "*"}, True),
+        ("PATCH", {"IF-NONE-MATCH": " * "}, True), ("PATCH", {"If-Match": "*"}, False),
+        ("PATCH", {"If-Match": ""}, False), ("PATCH", {"If-None-Match": "null"}, False), ("PATCH", {}, False),
+        ("POST", {"If-None-Match": "*"}, False), ("POST", {"If-Match": 'W/"7"'}, False),
+        ("GET", {"If-None-Match": 'W/"7"'}, False),
+    ],
+)  # fmt: skip
+def test_a_write_is_conditional_by_its_headers(method, headers, conditional) -> None:
+    request = Request("leads(1)", method=method, headers=headers)
+    assert request.conditional is conditional
+    assert request.changes_once is (conditional or method == "GET")
+    assert request.may_be_repeated is (method != "POST")
+
+
+def test_a_conditional_create_that_is_sent_alone_bears_nothing_else(rig, reply) -> None:
+    made = rig([reply(204, b"")])
+    made.client.send(Request("leads(1)", method="PATCH", headers={"If-None-Match": "*"}, body=b"{}"))
+    assert made.wire.asked[0].headers["If-None-Match"] == "*"
+
+
 def test_an_update_with_a_version_may_be_sent_again(rig) -> None:
     made = rig(failing(requests.ReadTimeout()), attempts=2)
     with pytest.raises(errors.NetworkFault):
-        made.client.send(UPDATE)
+        made.client.send(VERSIONED)
     assert len(made.wire.asked) == 2

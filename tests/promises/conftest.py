@@ -18,6 +18,8 @@ from dynamics_sync.dataverse.auth import Credentials
 from dynamics_sync.dataverse.client import DataverseClient, open_client
 from dynamics_sync.entity import Entity
 from dynamics_sync.forward import tasks
+from dynamics_sync.reverse import tasks as reverse_tasks
+from dynamics_sync.services import Services
 from dynamics_sync.settings import Settings
 from dynamics_sync.store.database import MarketingDatabase
 from dynamics_sync.store.schema import entity_table
@@ -48,10 +50,12 @@ class Sync:
     settings: dict[str, Any] = field(default_factory=dict)
     variables: DictVariables = field(default_factory=DictVariables)
     runs: int = 0
+    #: Words of the catalogue that a test sets otherwise, by entity.
+    changed: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
-    def services(self) -> tasks.Services:
-        return tasks.Services(
+    def services(self) -> Services:
+        return Services(
             Settings(**self.settings), self.variables, self.folder, dynamics=self.client, marketing=self.open_database
         )
 
@@ -69,7 +73,9 @@ class Sync:
         return MarketingDatabase.open(self.database_url)
 
     def entity(self, name: str) -> Entity:
-        return load_catalogue().entity(name)
+        entity = load_catalogue().entity(name)
+        words = self.changed.get(name)
+        return Entity.model_validate({**entity.model_dump(by_alias=True), **words}) if words else entity
 
     def run(self, name: str, **params: Any) -> dict[str, Any]:
         """Run an entity's DAG from begin to finish; return its row of sync_run."""
@@ -112,8 +118,44 @@ class Sync:
             tasks.transform(entity, self.services, tasks.extract(entity, self.services, reference, cursor)),
         )
 
+    # --- the way back ------------------------------------------------------------------------------
+
+    @property
+    def two_way(self) -> list[Entity]:
+        """The entities that go both ways; a test may change their words in `changed`."""
+        found = [entity for entity in load_catalogue().entities if entity.is_two_way]
+        return [self.entity(entity.entity) for entity in found]
+
+    def reverse(self, **params: Any) -> dict[str, dict[str, int]]:
+        """Run dynamics_reverse from collect to record; return the counts by entity."""
+        run_key = self.collect(**params)
+        for reference in self.plan(run_key):
+            self.apply(reference)
+        return self.record(run_key)
+
+    def collect(self, **params: Any) -> str:
+        self.runs += 1
+        return reverse_tasks.collect(self.two_way, self.services, f"reverse {self.runs}", params)
+
+    def plan(self, run_key: str) -> list[dict[str, Any]]:
+        _, references = reverse_tasks.plan(self.two_way, self.services, run_key)
+        return json.loads(json.dumps(references))  # As they come out of XCom.
+
+    def apply(self, reference: dict[str, Any]) -> dict[str, int]:
+        return reverse_tasks.apply(self.two_way, self.services, reference)
+
+    def record(self, run_key: str) -> dict[str, dict[str, int]]:
+        return reverse_tasks.record(self.two_way, self.services, run_key)
+
+    def write(self, statement: str, **values: Any) -> None:
+        """Do what a marketer does: write to the marketing database with plain SQL, by a connection of one's own."""
+        engine = sa.create_engine(MarketingDatabase.open(self.database_url).engine.url, poolclass=sa.NullPool)
+        with engine.begin() as connection:
+            connection.execute(sa.text(statement), values)
+
     def last_run(self, name: str) -> dict[str, Any]:
-        rows = self.sql("select * from sync_run where entity = :entity order by begun_at desc limit 1", entity=name)
+        query = "select * from sync_run where entity = :entity and direction = 'from_dynamics' order by begun_at desc limit 1"
+        rows = self.sql(query, entity=name)
         return rows[0]
 
     def rows(self, name: str) -> dict[str, dict[str, Any]]:

@@ -48,7 +48,7 @@ class Collected:
 def database_instant(db: MarketingDatabase) -> datetime:
     """Return the database's own time, by which rows bear their `updated_at`."""
     postgresql = db.dialect_name == "postgresql"
-    query = "SELECT clock_timestamp()" if postgresql else "SELECT strftime('%Y-%m-%d %H:%M:%f000', 'now')"
+    query = "SELECT clock_timestamp() AS at" if postgresql else "SELECT strftime('%Y-%m-%d %H:%M:%f000', 'now') AS at"
     with db.reading() as connection:
         moment: datetime = connection.execute(sa.text(query).columns(at=Instant())).scalar_one()
         return moment
@@ -334,7 +334,7 @@ class _Collection:
 def settle_agreed(connection: sa.Connection, entity: Entity, now: datetime) -> None:
     """Close open conflicts about fields in which both sides have the same value again."""
     ours, base, key = entity_table(entity), base_table(entity), entity.key.column
-    open_columns = sa.select(SYNC_CONFLICT.c.column_name.distinct()).where(is_open(entity))
+    open_columns = sa.select(SYNC_CONFLICT.c.column_name).distinct().where(is_open(entity))
     columns = set(connection.execute(open_columns).scalars())
     for field in entity.mapped_fields:
         if field.column in columns:

@@ -72,7 +72,7 @@ def read_records(
         query = query.where(SYNC_PLAN.c.batch == batch)
     if state is not None:
         query = query.where(SYNC_PLAN.c.state == state)
-    rows = connection.execution_options(yield_per=5_000).execute(query).mappings()
+    rows = connection.execute(query.execution_options(yield_per=5_000)).mappings()
     for record_id, group in groupby(rows, key=lambda row: str(row["record_id"])):
         fields = list(group)
         yield PlannedRecord(
@@ -198,7 +198,7 @@ def postpone_edited(connection: sa.Connection, entity: Entity, run: RunIdentity,
     ours, dialect = entity_table(entity), connection.dialect.name
     key = ours.c[entity.key.column]
     mine = sa.and_(_of(run), SYNC_PLAN.c.batch == batch, SYNC_PLAN.c.state == PLANNED)
-    query = sa.select(SYNC_PLAN.c.field.distinct()).where(mine, SYNC_PLAN.c.operation.in_((CREATE, UPDATE)))
+    query = sa.select(SYNC_PLAN.c.field).distinct().where(mine, SYNC_PLAN.c.operation.in_((CREATE, UPDATE)))
     planned = set(connection.execute(query).scalars())
     for field in entity.mapped_fields:
         if field.name in planned:

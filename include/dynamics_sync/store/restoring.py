@@ -27,7 +27,7 @@ def put_back(connection: sa.Connection, entity: Entity, run: RunIdentity, batch:
         SYNC_PLAN.c.state == plan.PLANNED,
         SYNC_PLAN.c.operation == plan.RESTORE,
     )
-    planned = set(connection.execute(sa.select(SYNC_PLAN.c.field.distinct()).where(mine)).scalars())
+    planned = set(connection.execute(sa.select(SYNC_PLAN.c.field).distinct().where(mine)).scalars())
     if not planned:
         return
     records = sa.select(sa.cast(SYNC_PLAN.c.record_id, ours.c[key].type).label("key")).where(mine).subquery()

@@ -81,7 +81,7 @@ def note_arrived(
     base, dialect = base_table(entity), connection.dialect.name
     key = base.c[entity.key.column]
     mine = sa.and_(plan.of_records(run, ids), SYNC_PLAN.c.operation.in_((plan.CREATE, plan.UPDATE, plan.DEACTIVATE)))
-    planned = set(connection.execute(sa.select(SYNC_PLAN.c.field.distinct()).where(mine)).scalars())
+    planned = set(connection.execute(sa.select(SYNC_PLAN.c.field).distinct().where(mine)).scalars())
     for field in entity.mapped_fields:
         if field.name in planned:
             there = sa.exists().where(

@@ -1,0 +1,234 @@
+"""The way back: what a marketer writes with plain SQL reaches Dynamics, once, and both sides end equal."""
+
+from typing import Any
+
+import pytest
+
+COUNTS = ("read", "inserted", "updated", "unchanged", "filtered", "rejected", "postponed")
+
+
+def counts(done: dict[str, dict[str, int]], entity: str = "lead") -> dict[str, int]:
+    return {name: number for name, number in done[entity].items() if number}
+
+
+def copy(sync: Any) -> None:
+    """The first copy, and the run after it, of both entities."""
+    for _ in range(2):
+        for name in ("lead", "contact"):
+            sync.run(name)
+
+
+def lead(sync: Any, key: str) -> dict[str, Any]:
+    return sync.api("GET", f"leads({key})").json()
+
+
+def test_an_edit_here_is_written_there_and_then_writes_stop(sync: Any) -> None:
+    key = sync.create("leads", lastname="Lee", firstname="Ann", subject="Fair")
+    copy(sync)
+    sync.write("UPDATE lead SET job_title = 'CTO'")
+    assert counts(sync.reverse()) == {"read": 1, "updated": 1}
+    assert lead(sync, key)["jobtitle"] == "CTO"
+    version = lead(sync, key)["versionnumber"]
+    assert sync.rows("lead")[key]["crm_version"] == version
+    assert counts(sync.reverse()) == {}
+    run = sync.run("lead")
+    assert (run["state"], run["updated"]) == ("success", 0)
+    assert counts(sync.reverse(mode="full")) == {}
+    assert lead(sync, key)["versionnumber"] == version
+    (row,) = sync.sql("select * from sync_history where side = 'dynamics'")
+    assert (row["record_id"], row["column_name"], row["old_value"], row["new_value"]) == (key, "job_title", None, "CTO")
+
+
+def test_a_row_that_is_born_here_is_created_there_under_its_guid(sync: Any) -> None:
+    copy(sync)
+    sync.write("INSERT INTO lead (first_name, last_name, email) VALUES ('Ann', 'Lee', 'ann@example.com')")
+    (key,) = sync.rows("lead")
+    assert counts(sync.reverse()) == {"read": 1, "inserted": 1}
+    there = lead(sync, key)
+    assert (there["lastname"], there["emailaddress1"]) == ("Lee", "ann@example.com")
+    here = sync.rows("lead")[key]
+    assert (here["full_name"], here["crm_version"]) == ("Ann Lee", there["versionnumber"])
+    assert here["state_code"] == 0
+    sync.run("lead")
+    assert counts(sync.reverse()) == {}
+    assert len(sync.their_rows("leads", "leadid")) == 1
+
+
+def test_both_sides_change_and_the_rule_decides(sync: Any) -> None:
+    key = sync.create("leads", lastname="Lee", jobtitle="CEO", subject="Fair")
+    person = sync.create("contacts", lastname="Kim", jobtitle="CEO", department="Sales")
+    copy(sync)
+    for table in ("lead", "contact"):
+        sync.write(f"UPDATE {table} SET job_title = 'ours', city = 'Here'")
+    sync.api("PATCH", f"leads({key})", {"jobtitle": "theirs", "subject": "There"}, **{"If-Match": "*"})
+    sync.api("PATCH", f"contacts({person})", {"jobtitle": "theirs", "department": "There"}, **{"If-Match": "*"})
+    sync.run("lead")
+    sync.run("contact")
+    assert counts(sync.reverse()) == {"read": 1, "updated": 1}
+    here, there = sync.rows("lead")[key], lead(sync, key)
+    assert (here["job_title"], here["city"], here["topic"]) == ("ours", "Here", "There")
+    assert (there["jobtitle"], there["address1_city"], there["subject"]) == ("ours", "Here", "There")
+    here, there = sync.rows("contact")[person], sync.api("GET", f"contacts({person})").json()
+    assert (here["job_title"], here["city"], here["department"]) == ("theirs", "Here", "There")
+    assert (there["jobtitle"], there["address1_city"]) == ("theirs", "Here")
+    rows = sync.sql("select * from sync_conflict order by entity desc")
+    found = [(r["entity"], r["column_name"], r["base"], r["ours"], r["theirs"], r["rule"], r["outcome"]) for r in rows]
+    assert found == [
+        ("lead", "job_title", "CEO", "ours", "theirs", "marketing", "ours"),
+        ("contact", "job_title", "CEO", "ours", "theirs", "dynamics", "theirs"),
+    ]
+
+
+def test_a_stale_version_is_read_merged_and_sent_again(sync: Any) -> None:
+    key = sync.create("leads", lastname="Lee", subject="Fair")
+    copy(sync)
+    sync.write("UPDATE lead SET job_title = 'CTO'")
+    sync.api("PATCH", f"leads({key})", {"subject": "There"}, **{"If-Match": "*"})
+    assert counts(sync.reverse()) == {"read": 1, "updated": 1}
+    there = lead(sync, key)
+    assert (there["jobtitle"], there["subject"]) == ("CTO", "There")
+    assert sync.rows("lead")[key]["topic"] == "There"
+
+
+def test_a_row_deleted_here_does_nothing_there_and_does_not_come_back(sync: Any) -> None:
+    key = sync.create("leads", lastname="Lee")
+    copy(sync)
+    sync.write("DELETE FROM lead")
+    assert counts(sync.reverse()) == {}
+    sync.api("PATCH", f"leads({key})", {"subject": "There"}, **{"If-Match": "*"})
+    sync.run("lead")
+    sync.run("lead", mode="full")
+    assert sync.rows("lead") == {}
+    assert lead(sync, key)["subject"] == "There"
+
+
+@pytest.mark.parametrize(("policy", "words"), [("delete", {}), ("deactivate", {"inactive_state": 2})])
+def test_a_row_deleted_here_is_deleted_or_deactivated_there_by_choice(sync: Any, policy: str, words: Any) -> None:
+    sync.changed["lead"] = {"deleted_here": policy, **words}
+    key = sync.create("leads", lastname="Lee")
+    copy(sync)
+    sync.write("DELETE FROM lead")
+    sync.reverse()
+    (run,) = sync.sql("select * from sync_run where direction = 'to_dynamics' and entity = 'lead'")
+    assert (run["read_rows"], run["deleted"]) == (0, 1)
+    if policy == "delete":
+        assert sync.their_rows("leads", "leadid") == {}
+    else:
+        assert lead(sync, key)["statecode"] == 2
+    sync.run("lead")
+    assert counts(sync.reverse(mode="full")) == {}
+    assert sync.rows("lead") == {}
+
+
+def test_a_record_deleted_there_while_it_was_edited_here_is_a_conflict(sync: Any) -> None:
+    key = sync.create("leads", lastname="Lee")
+    copy(sync)
+    sync.write("UPDATE lead SET job_title = 'CTO'")
+    sync.api("DELETE", f"leads({key})")
+    assert counts(sync.reverse()) == {"read": 1, "unchanged": 1}
+    row = sync.rows("lead")[key]
+    assert row["crm_deleted_at"] is not None
+    assert row["job_title"] == "CTO"
+    (conflict,) = sync.sql("select * from sync_conflict")
+    assert (conflict["column_name"], conflict["outcome"], conflict["resolved_at"]) == ("", "open", None)
+    assert counts(sync.reverse(mode="full")) == {}
+    sync.write("UPDATE sync_conflict SET decision = 'ours'")
+    assert counts(sync.reverse()) == {"read": 1, "inserted": 1}
+    assert lead(sync, key)["jobtitle"] == "CTO"
+    assert sync.rows("lead")[key]["crm_deleted_at"] is None
+    sync.run("lead")
+    assert counts(sync.reverse(mode="full")) == {}
+
+
+def test_a_refused_row_is_set_aside_and_the_others_go_on(sync: Any) -> None:
+    long, short = sync.create("leads", lastname="Long"), sync.create("leads", lastname="Short")
+    copy(sync)
+    sync.write("UPDATE lead SET job_title = :title", title="x" * 4000)
+    sync.write("UPDATE lead SET job_title = 'CTO' WHERE last_name = 'Short'")
+    assert counts(sync.reverse()) == {"read": 2, "updated": 1, "rejected": 1}
+    assert lead(sync, short)["jobtitle"] == "CTO"
+    (row,) = sync.sql("select * from sync_quarantine where resolved_at is null")
+    assert (row["direction"], row["record_key"], row["code"]) == ("to_dynamics", long, "DS-422")
+    assert row["dataverse_code"] == "0x80044331"
+    assert "xxx" not in row["reason"]
+    assert counts(sync.reverse(mode="full")) == {}
+    assert counts(sync.reverse(mode="quarantine")) == {"read": 1, "rejected": 1}
+    sync.write("UPDATE lead SET job_title = 'CEO' WHERE last_name = 'Long'")
+    assert counts(sync.reverse()) == {"read": 1, "updated": 1}
+    assert sync.sql("select * from sync_quarantine where resolved_at is null") == []
+
+
+def test_a_new_row_is_linked_with_the_record_that_is_there_already(sync: Any) -> None:
+    key = sync.create("leads", lastname="Lee", emailaddress1="Ann@Example.com", jobtitle="CEO")
+    copy(sync)
+    sync.write("INSERT INTO lead (last_name, email, city) VALUES ('Li', 'ann@example.com', 'Here')")
+    done = counts(sync.reverse())
+    assert done == {"read": 2, "unchanged": 1, "updated": 1}
+    (here,) = sync.rows("lead").values()
+    there = lead(sync, key)
+    assert len(sync.their_rows("leads", "leadid")) == 1
+    assert (here["lead_id"], here["last_name"], here["city"], here["job_title"]) == (key, "Li", "Here", "CEO")
+    assert (there["lastname"], there["address1_city"]) == ("Li", "Here")
+    sync.run("lead")
+    assert counts(sync.reverse(mode="full")) == {}
+
+
+def test_several_matches_go_to_quarantine_with_the_candidates(sync: Any) -> None:
+    keys = {sync.create("leads", lastname=name, emailaddress1="ann@example.com") for name in ("Lee", "Li")}
+    copy(sync)
+    sync.write("INSERT INTO lead (last_name, email) VALUES ('New', 'ann@example.com')")
+    assert counts(sync.reverse()) == {"read": 1, "rejected": 1}
+    (row,) = sync.sql("select * from sync_quarantine")
+    assert row["code"] == "DS-608"
+    assert all(key in row["payload"] for key in keys)
+    assert set(sync.their_rows("leads", "leadid")) == keys
+
+
+def test_a_dry_run_writes_the_plan_and_nothing_else(sync: Any) -> None:
+    key = sync.create("leads", lastname="Lee", jobtitle="CEO")
+    copy(sync)
+    sync.write("UPDATE lead SET job_title = 'CTO'")
+    before = lead(sync, key)
+    assert counts(sync.reverse(dry_run=True)) == {"read": 1, "postponed": 1}
+    assert lead(sync, key) == before
+    (row,) = sync.sql("select * from sync_plan")
+    found = [row[name] for name in ("record_id", "operation", "column_name", "old_value", "new_value", "rule")]
+    assert found == [key, "update", "job_title", "CEO", "CTO", "changed here"]
+    assert counts(sync.reverse()) == {"read": 1, "updated": 1}
+
+
+def test_rows_are_held_back_until_the_condition_of_the_catalogue_is_true(sync: Any) -> None:
+    sync.changed["lead"] = {"create_when": [{"field": "numberofemployees", "is": "at_least", "value": 50}]}
+    copy(sync)
+    sync.write("INSERT INTO lead (last_name, employee_count) VALUES ('Small', 10), ('Big', 50), ('Nobody', NULL)")
+    assert counts(sync.reverse()) == {"read": 3, "inserted": 1, "filtered": 2}
+    assert [row["lastname"] for row in sync.their_rows("leads", "leadid").values()] == ["Big"]
+    sync.write("UPDATE lead SET employee_count = 51 WHERE last_name = 'Small'")
+    assert counts(sync.reverse())["inserted"] == 1
+
+
+def test_a_review_waits_for_a_person(sync: Any) -> None:
+    sync.changed["lead"] = {"wins": "review"}
+    key = sync.create("leads", lastname="Lee", jobtitle="CEO")
+    copy(sync)
+    sync.write("UPDATE lead SET job_title = 'ours'")
+    sync.api("PATCH", f"leads({key})", {"jobtitle": "theirs"}, **{"If-Match": "*"})
+    sync.run("lead")
+    assert counts(sync.reverse()) == {}
+    assert (sync.rows("lead")[key]["job_title"], lead(sync, key)["jobtitle"]) == ("ours", "theirs")
+    sync.write("UPDATE sync_conflict SET decision = 'theirs'")
+    assert counts(sync.reverse()) == {"read": 1, "unchanged": 1}
+    assert sync.rows("lead")[key]["job_title"] == "theirs"
+    sync.write("UPDATE lead SET job_title = 'mine'")
+    assert counts(sync.reverse()) == {"read": 1, "updated": 1}
+
+
+def test_what_belongs_to_dynamics_is_put_back(sync: Any) -> None:
+    key = sync.create("leads", lastname="Lee", firstname="Ann")
+    copy(sync)
+    sync.write("UPDATE lead SET full_name = 'Somebody'")
+    assert counts(sync.reverse()) == {"read": 1, "unchanged": 1}
+    assert sync.rows("lead")[key]["full_name"] == "Ann Lee"
+    (conflict,) = sync.sql("select * from sync_conflict")
+    assert (conflict["ours"], conflict["outcome"]) == ("Somebody", "theirs")
+    assert counts(sync.reverse(mode="full")) == {}

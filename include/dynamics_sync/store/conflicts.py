@@ -55,14 +55,15 @@ def note(
 ) -> None:
     """Write a conflict for each row; one that is open already gets the new values, and needs a new decision."""
     dialect = connection.dialect.name
-    texts = [as_text(field, side, dialect) for side in (sides.base, sides.ours, sides.theirs)]
+    by_side = {"base": sides.base, "ours": sides.ours, "theirs": sides.theirs}
+    # Three columns of one name could not be told apart in a subquery.
+    texts = [as_text(field, side, dialect).label(name) for name, side in by_side.items()]
     held = sa.and_(is_open(entity), SYNC_CONFLICT.c.column_name == field.column)
     rows = sa.select(record_text(sides.key).label("record_id"), *texts).select_from(sides.rows).where(sides.which)
     if outcome == "open":
         news = rows.subquery("news")
-        ours, theirs = list(news.c)[2:4]
         again = SYNC_CONFLICT.update().where(held, SYNC_CONFLICT.c.record_id == news.c.record_id)
-        connection.execute(again.values(ours=ours, theirs=theirs, decision=None, run_id=run.run_id))
+        connection.execute(again.values(ours=news.c.ours, theirs=news.c.theirs, decision=None, run_id=run.run_id))
         rows = rows.where(~sa.exists().where(held, SYNC_CONFLICT.c.record_id == record_text(sides.key)))
     values = {
         "entity": entity.entity,

@@ -50,6 +50,10 @@ class Outcome(IntEnum):
     AGREED = 5
 
 
+#: For each outcome the fields that have it in some row.
+_Hits = Mapping[Outcome, Sequence[MappedField]]
+
+
 @dataclass(frozen=True)
 class ThreeWayMerge:
     """The statements that bring `incoming`, each key once, into the marketing table of a two-way entity.
@@ -91,8 +95,9 @@ class ThreeWayMerge:
         """Decide, write conflicts and history, and bring ours up to date."""
         lock_rows(connection, self.entity, self.incoming.c[self.key])
         self._decide(connection)
-        self._note_conflicts(connection)
-        self._note_history(connection)
+        hits = self._find_hits(connection)
+        self._note_conflicts(connection, hits)
+        self._note_history(connection, hits)
         self._update(connection)
         self._insert(connection)
 
@@ -181,16 +186,23 @@ class ThreeWayMerge:
 
     # --- writing -----------------------------------------------------------------------------------
 
-    def _hits(self, connection: sa.Connection, *outcomes: Outcome) -> list[MappedField]:
-        """The fields of which some row has one of the outcomes; the others need no statement of their own."""
+    def _find_hits(self, connection: sa.Connection) -> _Hits:
+        """Ask once which outcomes each field has in some row; what no row has needs no statement of its own."""
         if not self.fields:
-            return []
-        hits = [
-            sa.func.max(sa.case((self.decided.c[field.name].in_(_written(*outcomes)), 1), else_=0))
-            for field in self.fields
-        ]
-        found = connection.execute(sa.select(*hits)).one()
-        return [field for field, hit in zip(self.fields, found, strict=True) if hit]
+            return {outcome: [] for outcome in Outcome}
+        # One figure a field, in it one bit an outcome: one figure for each of both could be more than a row may have.
+        row = connection.execute(sa.select(*(self._outcomes_met(field) for field in self.fields))).one()
+        met = list(zip(self.fields, row, strict=True))
+        return {outcome: [field for field, bits in met if bits >> outcome & 1] for outcome in Outcome}
+
+    def _outcomes_met(self, field: MappedField) -> sa.ColumnElement[int]:
+        bits: sa.ColumnElement[int] = sa.literal_column("0", sa.Integer)
+        for outcome in Outcome:
+            has_it = self.decided.c[field.name].in_(_written(outcome))
+            bit = sa.literal_column(str(1 << outcome), sa.Integer)
+            bits = bits + sa.func.max(sa.case((has_it, bit), else_=sa.literal_column("0", sa.Integer)))
+        # Without a row there is no maximum.
+        return sa.func.coalesce(bits, sa.literal_column("0", sa.Integer))
 
     def _rows(self, field: MappedField, *outcomes: Outcome) -> conflicts.ThreeSides:
         """The rows in which the field has one of the outcomes, with all three sides."""
@@ -203,20 +215,21 @@ class ThreeWayMerge:
         which = decided.c[field.name].in_(_written(*outcomes))
         return conflicts.ThreeSides(joined, which, decided.c[self.key], self.base, self.ours, self.incoming)
 
-    def _note_conflicts(self, connection: sa.Connection) -> None:
-        for field in self._hits(connection, Outcome.TAKEN, Outcome.OURS, Outcome.THEIRS, Outcome.OPEN, Outcome.AGREED):
-            moved = self._rows(field, Outcome.TAKEN, Outcome.OURS, Outcome.THEIRS, Outcome.AGREED)
-            conflicts.settle(connection, self.entity, field, moved, self.now)
+    def _note_conflicts(self, connection: sa.Connection, hits: _Hits) -> None:
+        settled = (Outcome.TAKEN, Outcome.OURS, Outcome.THEIRS, Outcome.AGREED)
+        for field in self.fields:
+            if any(field in hits[outcome] for outcome in settled):
+                conflicts.settle(connection, self.entity, field, self._rows(field, *settled), self.now)
         outcomes = ((Outcome.OURS, "ours"), (Outcome.THEIRS, "theirs"), (Outcome.OPEN, "open"))
         for outcome, word in outcomes:
-            for field in self._hits(connection, outcome):
+            for field in hits[outcome]:
                 sides = self._rows(field, outcome)
                 conflicts.note(connection, self.entity, field, sides, self.run, self.now, outcome=word)
         conflicts.settle_deletions(connection, self.entity, self.decided.c[self.key], self.now)
 
-    def _note_history(self, connection: sa.Connection) -> None:
+    def _note_history(self, connection: sa.Connection, hits: _Hits) -> None:
         for outcome in (Outcome.TAKEN, Outcome.THEIRS):
-            for field in self._hits(connection, outcome):
+            for field in hits[outcome]:
                 sides = self._rows(field, outcome)
                 rule = "changed there" if outcome is Outcome.TAKEN else field.rule.value
                 history.note_ours(connection, self.entity, field, sides, self.run, self.now, rule=rule)

@@ -16,12 +16,19 @@ LOOKUP_SEPARATOR = "/"
 
 def differs(field: MappedField, one: sa.FromClause, other: sa.FromClause) -> sa.ColumnElement[bool]:
     """Return the condition that two tables hold different values of a field; labels and names do not count."""
-    return sa.or_(*(one.c[column.name].is_distinct_from(other.c[column.name]) for column in field.compared))
+    first, *others = (one.c[column.name].is_distinct_from(other.c[column.name]) for column in field.compared)
+    return sa.or_(first, *(sa.and_(_is_there(field, one), apart) for apart in others))
 
 
 def is_same(field: MappedField, one: sa.FromClause, other: sa.FromClause) -> sa.ColumnElement[bool]:
     """Return the condition that two tables hold the same value of a field."""
-    return sa.and_(*(one.c[column.name].is_not_distinct_from(other.c[column.name]) for column in field.compared))
+    first, *others = (one.c[column.name].is_not_distinct_from(other.c[column.name]) for column in field.compared)
+    return sa.and_(first, *(sa.or_(~_is_there(field, one), same) for same in others))
+
+
+def _is_there(field: MappedField, table: sa.FromClause) -> sa.ColumnElement[bool]:
+    """Return the condition that a lookup points somewhere: who empties it need not think of the table it pointed at."""
+    return table.c[field.column].is_not(None)
 
 
 def is_blank(field: MappedField, table: sa.FromClause) -> sa.ColumnElement[bool]:
@@ -49,16 +56,34 @@ def as_text(field: MappedField, table: sa.FromClause, dialect: str) -> sa.Column
 
 
 def _column_text(column: Column, value: sa.ColumnElement[Any], dialect: str) -> sa.ColumnElement[Any]:
+    if column.kind is ColumnKind.BOOLEAN:
+        return sa.case((value.is_(None), None), (value, "true"), else_="false")
+    return _sqlite_text(column, value) if dialect == "sqlite" else _postgresql_text(column, value)
+
+
+def _postgresql_text(column: Column, value: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
     match column.kind:
-        case ColumnKind.BOOLEAN:
-            return sa.case((value.is_(None), None), (value, "true"), else_="false")
-        case ColumnKind.INSTANT if dialect == "postgresql":
+        case ColumnKind.INSTANT:
             # The session's time zone is UTC.
             return sa.func.to_char(value, "YYYY-MM-DD HH24:MI:SS.US")
-        case ColumnKind.FLOAT if dialect == "sqlite":
-            # A cast would keep 15 digits.
-            return sa.case((value.is_(None), None), else_=sa.func.printf("%.17g", value))
-        case ColumnKind.INSTANT | ColumnKind.DATE if dialect == "sqlite":
-            return sa.type_coerce(value, sa.Text)
+        case ColumnKind.DATE:
+            # A cast would follow the session's DateStyle.
+            return sa.func.to_char(value, "YYYY-MM-DD")
         case _:
             return sa.cast(value, sa.Text)
+
+
+def _sqlite_text(column: Column, value: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+    short = sa.cast(value, sa.Text)
+    match column.kind:
+        case ColumnKind.FLOAT:
+            # A cast keeps 15 digits. Where these are another number all are needed, which are 17, and take a "!".
+            return sa.case((sa.cast(short, sa.REAL) != value, sa.func.printf("%!.17g", value)), else_=short)
+        case ColumnKind.NUMBER:
+            # A cast writes small numbers as 1.0e-05.
+            is_small = sa.and_(sa.func.abs(value) < 0.0001, value != 0)
+            return sa.case((is_small, sa.func.printf("%.10f", value)), else_=short)
+        case ColumnKind.INSTANT | ColumnKind.DATE:
+            return sa.type_coerce(value, sa.Text)
+        case _:
+            return short

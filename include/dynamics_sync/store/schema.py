@@ -236,8 +236,8 @@ def _add_column(connection: sa.Connection, column: sa.Column[object]) -> None:
 def _widen_columns(connection: sa.Connection, columns: list[sa.Column[object]]) -> None:
     """Let text columns of PostgreSQL grow. SQLite enforces no length, there is nothing to do."""
     preparer = connection.dialect.identifier_preparer
-    # PostgreSQL changes no column that a view shows; ours is taken away for the length of this transaction.
-    had_view = views.drop_view(connection)
+    # PostgreSQL changes no column that a view shows; ours are taken away for the length of this transaction.
+    dropped = views.drop_views(connection, views.views_over(columns[0].table.name))
     for column in columns:
         table, name = preparer.format_table(column.table), preparer.format_column(column)
         text = f"ALTER TABLE {table} ALTER COLUMN {name} TYPE {_type_text(connection, column)}"
@@ -245,8 +245,7 @@ def _widen_columns(connection: sa.Connection, columns: list[sa.Column[object]]) 
             connection.execute(sa.text(text))
         except sa.exc.NotSupportedError:
             raise _in_use(column) from None
-    if had_view:
-        views.create_view(connection)
+    views.create_views(connection, dropped)
 
 
 def _in_use(column: sa.Column[object]) -> ColumnConflict:

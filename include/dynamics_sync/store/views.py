@@ -9,10 +9,12 @@ import sqlalchemy as sa
 
 from dynamics_sync.errors import ColumnConflict
 from dynamics_sync.store.database import MarketingDatabase, take_lock
+from dynamics_sync.store.person_view import person_query
 from dynamics_sync.store.role_view import role_query
 from dynamics_sync.store.sync_tables import SCHEMA_LOCK
 
 VIEW = "opportunity_contact_role"
+PERSON = "person"
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,12 @@ VIEWS = (
         "Contacts of each opportunity: its customer, and its connections",
         frozenset({"opportunity", "connection"}),
         role_query,
+    ),
+    View(
+        PERSON,
+        "People, one row each: leads and contacts, without those that another row stands for",
+        frozenset({"lead", "contact", "account"}),
+        person_query,
     ),
 )
 

@@ -68,9 +68,11 @@ def ensure_touch_trigger(connection: sa.Connection, table: sa.Table, untouched: 
         )
         return
     (key,) = (quote(column.name) for column in table.primary_key)
+    now = _current_instant_sqlite()
+    # With PRAGMA recursive_triggers an update that changes nothing would call the trigger again and again.
     connection.exec_driver_sql(
         f"CREATE TRIGGER {trigger} AFTER UPDATE ON {target} FOR EACH ROW WHEN {condition} "
-        f"BEGIN UPDATE {target} SET {stamp} = {_current_instant_sqlite()} WHERE {key} = NEW.{key}; END"
+        f"BEGIN UPDATE {target} SET {stamp} = {now} WHERE {key} = NEW.{key} AND {stamp} IS NOT {now}; END"
     )
 
 

@@ -61,8 +61,11 @@ def note(
     held = sa.and_(is_open(entity), SYNC_CONFLICT.c.column_name == field.column)
     rows = sa.select(record_text(sides.key).label("record_id"), *texts).select_from(sides.rows).where(sides.which)
     if outcome == "open":
-        news = rows.subquery("news")
-        again = SYNC_CONFLICT.update().where(held, SYNC_CONFLICT.c.record_id == news.c.record_id)
+        news = sa.select(sides.key.label("key"), *texts).select_from(sides.rows).where(sides.which).subquery("news")
+        # Keys are compared as what they are, as their index then finds each conflict's row. Nobody knows how many open
+        # conflicts there are, least of all the planner, to which few of them are worth a pass over all rows each.
+        same = sa.cast(SYNC_CONFLICT.c.record_id, sides.key.type) == news.c.key
+        again = SYNC_CONFLICT.update().where(held, same)
         connection.execute(again.values(ours=news.c.ours, theirs=news.c.theirs, decision=None, run_id=run.run_id))
         rows = rows.where(~sa.exists().where(held, SYNC_CONFLICT.c.record_id == record_text(sides.key)))
     values = {
@@ -77,6 +80,11 @@ def note(
     constants = [sa.literal(value, sa.Text) for value in values.values()]
     moments = [sa.literal(instant, Instant()) for instant in instants.values()]
     connection.execute(SYNC_CONFLICT.insert().from_select(names, rows.add_columns(*constants, *moments)))
+
+
+def open_columns(connection: sa.Connection, entity: Entity) -> set[str]:
+    """Return the columns about which the entity has open conflicts."""
+    return set(connection.execute(sa.select(SYNC_CONFLICT.c.column_name).distinct().where(is_open(entity))).scalars())
 
 
 def settle(connection: sa.Connection, entity: Entity, field: MappedField, sides: ThreeSides, now: datetime) -> None:

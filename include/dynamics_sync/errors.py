@@ -137,7 +137,7 @@ class PrivilegeMissing(StopRun):
     """The application user lacks a privilege, or organisation-level depth of one."""
 
     code = "DS-204"
-    next_step = "Give the application user's security role organisation-level read on the table"
+    next_step = "Give the application user's security role the privilege, at organisation level"
 
 
 # --- 3xx: the wire ----------------------------------------------------------------------------------

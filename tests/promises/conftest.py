@@ -1,10 +1,14 @@
 """Whole forward runs, task by task as Airflow calls them, between the local Dynamics and both marketing databases."""
 
 import json
+import os
+import signal
+import warnings
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +18,11 @@ import sqlalchemy as sa
 
 from dynamics_emulator.testing import running_emulator
 from dynamics_sync.catalogue import load_catalogue
-from dynamics_sync.dataverse.auth import Credentials
-from dynamics_sync.dataverse.client import DataverseClient, open_client
+from dynamics_sync.dataverse.auth import Credentials, MsalTokenProvider
+from dynamics_sync.dataverse.client import DataverseClient
+from dynamics_sync.dataverse.session import open_session
 from dynamics_sync.entity import Entity
+from dynamics_sync.errors import SyncError
 from dynamics_sync.forward import tasks
 from dynamics_sync.reverse import tasks as reverse_tasks
 from dynamics_sync.services import Services
@@ -24,6 +30,10 @@ from dynamics_sync.settings import Settings
 from dynamics_sync.store.database import MarketingDatabase
 from dynamics_sync.store.schema import entity_table
 from dynamics_sync.watermark import Watermark, variable_name
+
+
+#: Read once: the files do not change, and reading them takes longer than a run.
+catalogue = cache(load_catalogue)
 
 
 class DictVariables(dict[str, str]):
@@ -40,6 +50,34 @@ class DictCursor(dict[str, Any]):
         self[key] = json.loads(json.dumps(value))
 
 
+class Wire(requests.adapters.HTTPAdapter):
+    """The way to Dynamics, on which a test can let something happen before a request leaves, and after its answer came.
+
+    Each of `before` and `after` is called with the request; `writes` says whether it is a batch that writes.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.before: list[Callable[[requests.PreparedRequest], object]] = []
+        self.after: list[Callable[[requests.PreparedRequest], object]] = []
+        self.sent: list[str] = []
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **options: Any) -> requests.Response:  # type: ignore[override]
+        for call in list(self.before):
+            call(request)
+        answer = super().send(request, *args, **options)
+        self.sent.append(f"{request.method} {request.path_url}")
+        for call in list(self.after):
+            call(request)
+        return answer
+
+
+def writes(request: requests.PreparedRequest) -> bool:
+    """Whether a request is a `$batch` that changes something."""
+    body = request.body if isinstance(request.body, bytes) else b""
+    return any(word in body for word in (b"\r\nPATCH ", b"\r\nDELETE "))
+
+
 @dataclass
 class Sync:
     """One local Dynamics, one marketing database, and the runs between them."""
@@ -50,13 +88,18 @@ class Sync:
     settings: dict[str, Any] = field(default_factory=dict)
     variables: DictVariables = field(default_factory=DictVariables)
     runs: int = 0
+    wire: Wire = field(default_factory=Wire)
+    tokens: MsalTokenProvider | None = None
+    #: Seconds that a client was told to wait.
+    waits: list[float] = field(default_factory=list)
     #: Words of the catalogue that a test sets otherwise, by entity.
     changed: dict[str, dict[str, Any]] = field(default_factory=dict)
+    _made: dict[str, Any] = field(default_factory=dict)
 
     @property
     def services(self) -> Services:
         return Services(
-            Settings(**self.settings), self.variables, self.folder, dynamics=self.client, marketing=self.open_database
+            Settings(**self.settings), self.variables, self.folder, dynamics=self.client, marketing=lambda: self.database
         )
 
     def client(self, **options: Any) -> DataverseClient:
@@ -67,15 +110,30 @@ class Sync:
             authority=self.dynamics.authority,
             ca_file=str(self.dynamics.ca_file),
         )
-        return open_client(credentials, self.dynamics.url, **{"sleep": lambda _: None, **options})
+        if self.tokens is None:
+            # One sign-in for all runs of a test; that each run signs in by itself is shown elsewhere.
+            self.tokens = MsalTokenProvider(credentials, self.dynamics.url)
+        session = open_session(credentials.ca_file)
+        session.mount("https://", self.wire)
+        options = {"sleep": self.waits.append, **options}
+        return DataverseClient(self.dynamics.url, session, self.tokens, **options)
+
+    @cached_property
+    def database(self) -> MarketingDatabase:
+        """The marketing database, for all tasks of a test: its engine keeps the statements that it has compiled."""
+        return MarketingDatabase.open(self.database_url)
 
     def open_database(self) -> MarketingDatabase:
         return MarketingDatabase.open(self.database_url)
 
     def entity(self, name: str) -> Entity:
-        entity = load_catalogue().entity(name)
+        entity = catalogue().entity(name)
         words = self.changed.get(name)
-        return Entity.model_validate({**entity.model_dump(by_alias=True), **words}) if words else entity
+        if not words:
+            return entity
+        if self._made.get(name, ({}, None))[0] != words:
+            self._made[name] = (dict(words), Entity.model_validate({**entity.model_dump(by_alias=True), **words}))
+        return self._made[name][1]
 
     def run(self, name: str, **params: Any) -> dict[str, Any]:
         """Run an entity's DAG from begin to finish; return its row of sync_run."""
@@ -123,7 +181,7 @@ class Sync:
     @property
     def two_way(self) -> list[Entity]:
         """The entities that go both ways; a test may change their words in `changed`."""
-        found = [entity for entity in load_catalogue().entities if entity.is_two_way]
+        found = [entity for entity in catalogue().entities if entity.is_two_way]
         return [self.entity(entity.entity) for entity in found]
 
     def reverse(self, **params: Any) -> dict[str, dict[str, int]]:
@@ -149,9 +207,14 @@ class Sync:
 
     def write(self, statement: str, **values: Any) -> None:
         """Do what a marketer does: write to the marketing database with plain SQL, by a connection of one's own."""
-        engine = sa.create_engine(MarketingDatabase.open(self.database_url).engine.url, poolclass=sa.NullPool)
-        with engine.begin() as connection:
+        with self.marketer.begin() as connection:
             connection.execute(sa.text(statement), values)
+
+    @cached_property
+    def marketer(self) -> sa.Engine:
+        """Plain SQLAlchemy, with nothing of ours."""
+        url = self.database.engine.url
+        return sa.create_engine(url, poolclass=sa.NullPool if url.get_backend_name() == "sqlite" else None)
 
     def last_run(self, name: str) -> dict[str, Any]:
         query = "select * from sync_run where entity = :entity and direction = 'from_dynamics' order by begun_at desc limit 1"
@@ -256,5 +319,168 @@ def one_field_entity() -> Callable[..., Entity]:
                 "fields": {column: {"column": "text", "type": "text", **words}},
             }
         )
+
+    return make
+
+
+# --- two sides that people work on ---------------------------------------------------------------------
+
+
+class FileVariables:
+    """Stands in for Airflow's Variables, and outlives a killed process as they do."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def get(self, key: str) -> str | None:
+        return self._held().get(key)
+
+    def set(self, key: str, value: str) -> None:
+        draft = self.path.with_suffix(".draft")
+        draft.write_text(json.dumps({**self._held(), key: value}))
+        draft.replace(self.path)
+
+    def clear(self) -> None:
+        self.path.unlink(missing_ok=True)
+
+    def _held(self) -> dict[str, str]:
+        return json.loads(self.path.read_text()) if self.path.exists() else {}
+
+
+@dataclass
+class Countdown:
+    """Kills the process at the n-th moment at which something leaves it: a request, its answer, a commit."""
+
+    at: int
+    passed: int = 0
+
+    def moment(self, *_: object) -> None:
+        self.passed += 1
+        if self.passed == self.at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def dies_at(sync: "Sync", moment: int, step: Callable[[], object]) -> bool:
+    """Run a step in a child that is killed at the n-th moment; say whether it got so far."""
+    with warnings.catch_warnings():
+        # Newer Pythons warn that the emulator's thread does not come along; the child has no need of it.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            # The connections that are open belong to the parent.
+            sync.database.engine.dispose(close=False)
+            sync.marketer.dispose(close=False)
+            countdown = Countdown(moment)
+            sync.wire.before.append(countdown.moment)
+            sync.wire.after.append(countdown.moment)
+            sa.event.listen(sync.database.engine, "commit", countdown.moment)
+            sa.event.listen(sync.database.engine, "checkin", countdown.moment)
+            step()
+            code = 0
+        except SyncError:
+            code = 2
+        finally:
+            os._exit(code)
+    _, status = os.waitpid(child, 0)
+    killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+    assert killed or os.WEXITSTATUS(status) in (0, 2)
+    return killed
+
+
+@dataclass
+class TwoSides(Sync):
+    """Leads and contacts with a few fields each, emptied between examples, settled and compared at their end."""
+
+    def empty(self) -> None:
+        """Take all rows away on both sides. Watermarks stay: the next run hears of deleted records that it never had."""
+        for set_name, key in (("leads", "leadid"), ("contacts", "contactid")):
+            for row in self.their_rows(set_name, key):
+                self.api("DELETE", f"{set_name}({row})")
+        kept = {"sync_run", "sync_slice", "sync_environment"}
+        with self.marketer.begin() as connection:
+            for table in sorted(set(sa.inspect(connection).get_table_names()) - kept):
+                connection.execute(sa.text(f"DELETE FROM {table}"))
+        if self.variables.get(variable_name("contact")) is None:
+            for name in ("lead", "contact"):
+                self.run(name)
+
+    def keys_here(self, entity: str) -> set[str]:
+        return {str(row["key"]) for row in self.sql(f"SELECT {entity}_id AS key FROM {entity}")}
+
+    def edit_there(self, set_name: str, key: str, values: Mapping[str, Any]) -> bool:
+        """Change a record; say whether Dynamics took it (a qualified lead is read-only)."""
+        url = f"{self.dynamics.api}/{set_name}({key})"
+        answer = self.session.patch(url, json=dict(values), headers={"If-Match": "*"}, timeout=60)
+        return answer.status_code == 204
+
+    def qualify(self, key: str) -> set[str]:
+        """Qualify a lead into a contact; return the ids of what was made of it."""
+        body = {"CreateAccount": False, "CreateContact": True, "CreateOpportunity": False, "Status": 3}
+        url = f"{self.dynamics.api}/leads({key})/Microsoft.Dynamics.CRM.QualifyLead"
+        answer = self.session.post(url, json=body, timeout=60)
+        return {row["contactid"] for row in answer.json()["value"]} if answer.ok and answer.content else set()
+
+    def decide(self, number: int, side: str) -> None:
+        rows = self.sql("SELECT conflict_id FROM sync_conflict WHERE resolved_at IS NULL ORDER BY conflict_id")
+        if rows:
+            key = rows[number % len(rows)]["conflict_id"]
+            self.write("UPDATE sync_conflict SET decision = :side WHERE conflict_id = :key", side=side, key=key)
+
+    def crash(self, moment: int, step: Callable[[], object]) -> None:
+        dies_at(self, moment, step)
+        self.runs += 1  # The child counted for itself; no two runs bear the same name.
+
+    def settle(self) -> None:
+        """Let runs follow until nothing is left to do, and then show that writes have stopped."""
+        for _ in range(8):
+            copied = [self.run(name) for name in ("lead", "contact")]
+            self.write(
+                "UPDATE sync_conflict SET decision = CASE WHEN conflict_id % 2 = 0 THEN 'ours' ELSE 'theirs' END"
+                " WHERE resolved_at IS NULL"
+            )
+            done = self.reverse(mode="full")
+            left = self.sql("SELECT 1 FROM sync_conflict WHERE resolved_at IS NULL")
+            found = sum(counts["read"] for counts in done.values())
+            found += sum(run["inserted"] + run["updated"] + run["deleted"] for run in copied)
+            if not found and not left:
+                break
+        else:
+            raise AssertionError(done)
+        # Once more with what stands in quarantine; what is refused again stays there.
+        if any(self.refused(entity) for entity in ("lead", "contact")):
+            again = self.reverse(mode="quarantine")
+            assert all(counts["read"] == counts["rejected"] + counts["unchanged"] for counts in again.values())
+            done = self.reverse(mode="full")
+            assert [counts["read"] for counts in done.values()] == [0, 0]
+
+    def refused(self, entity: str) -> set[str]:
+        query = "SELECT record_key FROM sync_quarantine WHERE entity = :entity AND resolved_at IS NULL"
+        return {row["record_key"] for row in self.sql(query, entity=entity)}
+
+    def kept_values(self, entity: str) -> dict[tuple[str, str], set[str]]:
+        """All values that history and conflicts know of, by record and column."""
+        kept: dict[tuple[str, str], set[str]] = defaultdict(set)
+        for table, names in (("sync_history", ("old_value", "new_value")), ("sync_conflict", ("base", "ours", "theirs"))):
+            for row in self.sql(f"SELECT * FROM {table} WHERE entity = :entity", entity=entity):
+                kept[row["record_id"], row["column_name"]] |= {str(row[name]) for name in names}
+        return kept
+
+    def written_values(self, entity: str) -> set[str]:
+        """The values that the history says were written to Dynamics."""
+        query = "SELECT new_value FROM sync_history WHERE entity = :entity AND side = 'dynamics'"
+        return {str(row["new_value"]) for row in self.sql(query, entity=entity)}
+
+
+@pytest.fixture
+def make_two_way(empty_dynamics: Any, database_url: str, tmp_path: Path) -> Callable[..., TwoSides]:
+    """Make two sides with the fields that are given by entity."""
+
+    def make(fields: Mapping[str, Mapping[str, Any]], **words: Any) -> TwoSides:
+        changed = {name: {"fields": given, "match": (), **words} for name, given in fields.items()}
+        sync = TwoSides(empty_dynamics, database_url, tmp_path / "staging", changed=changed)
+        sync.variables = FileVariables(tmp_path / "variables.json")
+        return sync
 
     return make

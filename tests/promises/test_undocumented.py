@@ -33,6 +33,8 @@ _NEVER_ASKED_FOR = {
     *("metadata_function_status", "metadata_enum_literals_required"),
     # It signs each assertion anew, acts for nobody else, and makes no change sets.
     *("assertion_replay_refused", "unknown_impersonated_status", "change_set_failure_parts"),
+    # Forward it writes nothing into Dynamics.
+    *("trims_text", "empty_text", "extra_digits", "rounds_doubles"),
 }
 
 

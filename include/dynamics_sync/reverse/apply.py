@@ -23,12 +23,13 @@ from dynamics_sync.entity import Entity
 from dynamics_sync.errors import (
     LOST_REFERENCE,
     SEVERAL_MATCHES,
-    NotAMember,
+    ColumnMissing,
+    PrivilegeMissing,
     RecordNotFound,
+    RequestRefused,
+    SetRowAside,
     SyncError,
-    TokenRefused,
-    TryAgain,
-    UnexpectedAnswer,
+    TableMissing,
     VersionConflict,
 )
 from dynamics_sync.reverse.manifest import PlannedEntity
@@ -164,10 +165,11 @@ class BatchApply:
                     # Either it was deleted there, or a record that it points at does not exist: reading it tells.
                     self._lost.add(record.record_id)
                     found.again.append(record.record_id)
-                case TryAgain() | TokenRefused() | NotAMember() | UnexpectedAnswer():
-                    found.error = answer
-                case _:
+                case SetRowAside() | PrivilegeMissing() | RequestRefused() | ColumnMissing() | TableMissing():
                     found.refused.append(self._refusal(record, answer, answer.code, answer.what))
+                case _:
+                    # It concerns the run, and not the record, whose outcome may not even be known.
+                    found.error = answer
         return found
 
     def _refusal(self, record: PlannedRecord, error: SyncError, code: str, reason: str) -> RefusedRecord:

@@ -32,7 +32,6 @@ from dynamics_sync.staging import StagingFolder, remove_tree
 from dynamics_sync.store.environments import check_environment
 from dynamics_sync.store.runs import begin_run, fail_run
 from dynamics_sync.store.schema import ensure_tables, has_table
-from dynamics_sync.store.views import ensure_views
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +55,6 @@ def collect(entities: Sequence[Entity], services: Services, run_id: str, params:
                     raise FirstCopyMissing(message, not_done="Nothing was planned for it")
                 begin_run(database, run.of(entity), _mode(run))
                 ensure_tables(database, entity)
-                ensure_views(database)
                 mark = services.reverse_watermark(entity).read()
                 found.append(collect_entity(entity, run, database, mark, services.settings))
                 count, held = found[-1].records, found[-1].held_back

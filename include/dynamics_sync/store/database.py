@@ -1,7 +1,7 @@
 """The marketing database: one door to SQLite and PostgreSQL, with the same transactions and the same errors behind it.
 
-Connections are opened for one transaction and closed after it. A task needs few, and a pool would be carried over the
-fork of Airflow's task runner.
+A task opens its own, after the fork of Airflow's task runner, and closes it at its end. In between one connection to
+PostgreSQL is kept for the next transaction; one to SQLite is opened for each, as it takes its temporary tables with it.
 """
 
 import re
@@ -172,7 +172,7 @@ def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
 
 def _postgresql_engine(url: sa.URL, lock_timeout: float) -> sa.Engine:
     arguments = {} if "connect_timeout" in url.query else {"connect_timeout": CONNECT_TIMEOUT}
-    engine = sa.create_engine(url, poolclass=sa.NullPool, hide_parameters=True, connect_args=arguments)
+    engine = sa.create_engine(url, pool_size=1, hide_parameters=True, connect_args=arguments)
 
     @sa.event.listens_for(engine, "connect")
     def _prepare(connection: psycopg.Connection[Any], _record: object) -> None:

@@ -1,0 +1,221 @@
+"""Random edits, inserts, deletes, qualifications, runs and crashes on both sides; after all settles, the promises hold.
+
+Values are never used twice, so that each edit can be followed: it stands on both sides at the end, or somebody wrote
+over it later, or it lost a conflict and is kept there.
+"""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
+
+#: How many examples: 100 for each database in every run of the suite, thousands with `make soak`.
+EXAMPLES = int(os.environ.get("SOAK_EXAMPLES", "100"))
+
+TEXT = {"type": "text"}
+LEAD = {
+    "lastname": {"column": "last_name", **TEXT},
+    "jobtitle": {"column": "job_title", **TEXT},
+    "subject": {"column": "topic", **TEXT, "wins": "dynamics"},
+    "companyname": {"column": "company", **TEXT, "wins": "review"},
+    "address1_city": {"column": "city", **TEXT, "wins": "latest"},
+    "numberofemployees": {"column": "employee_count", "type": "integer"},
+    "fullname": {"column": "full_name", **TEXT, "direction": "from_dynamics"},
+    "statecode": {"column": "state", "type": "option", "wins": "dynamics"},
+    "modifiedon": {"column": "modified_at", "type": "instant", "direction": "from_dynamics"},
+}
+CONTACT = {
+    "lastname": {"column": "last_name", **TEXT},
+    "jobtitle": {"column": "job_title", **TEXT, "wins": "fill_blank"},
+    "department": {"column": "department", **TEXT},
+    "modifiedon": {"column": "modified_at", "type": "instant", "direction": "from_dynamics"},
+}
+SIDES = {"lead": ("leads", "leadid"), "contact": ("contacts", "contactid")}
+#: The fields that people write, by entity: column here and name there.
+CELLS = {
+    "lead": [("last_name", "lastname"), ("job_title", "jobtitle"), ("topic", "subject"), ("company", "companyname"),
+             ("city", "address1_city"), ("employee_count", "numberofemployees")],
+    "contact": [("last_name", "lastname"), ("job_title", "jobtitle"), ("department", "department")],
+}  # fmt: skip
+
+ENTITIES = st.sampled_from(["lead", "contact"])
+NUMBERS = st.integers(0, 5)
+
+
+class TwoWay(RuleBasedStateMachine):
+    """Two sides, and people who work on them."""
+
+    sync: Any = None  # Set by the test: one local Dynamics and one database for all examples.
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+        self.here: dict[tuple[str, str, str], list[Any]] = {}
+        self.there: dict[tuple[str, str, str], list[Any]] = {}
+        self.born_here: dict[str, str] = {}
+        self.born_there: set[str] = set()
+        self.deleted_here: set[str] = set()
+        self.deleted_there: set[str] = set()
+        self.sync.empty()
+
+    def value(self, column: str) -> Any:
+        """A value that nobody ever used."""
+        self.count += 1
+        return self.count if column == "employee_count" else f"{column} {self.count}"
+
+    def row_here(self, entity: str, number: int) -> str | None:
+        rows = sorted(self.sync.keys_here(entity))
+        return rows[number % len(rows)] if rows else None
+
+    def row_there(self, entity: str, number: int) -> str | None:
+        rows = sorted(self.sync.their_rows(*SIDES[entity]))
+        return rows[number % len(rows)] if rows else None
+
+    # --- people ----------------------------------------------------------------------------------
+
+    @rule(entity=ENTITIES, number=NUMBERS, cell=NUMBERS)
+    def edit_here(self, entity: str, number: int, cell: int) -> None:
+        key = self.row_here(entity, number)
+        if key is None:
+            return
+        column, _ = CELLS[entity][cell % len(CELLS[entity])]
+        value = self.value(column)
+        self.sync.write(f"UPDATE {entity} SET {column} = :value WHERE {entity}_id = :key", value=value, key=key)
+        self.here.setdefault((entity, key, column), []).append(value)
+
+    @rule(entity=ENTITIES, number=NUMBERS, cell=NUMBERS)
+    def edit_there(self, entity: str, number: int, cell: int) -> None:
+        key = self.row_there(entity, number)
+        if key is None:
+            return
+        column, name = CELLS[entity][cell % len(CELLS[entity])]
+        value = self.value(column)
+        if self.sync.edit_there(SIDES[entity][0], key, {name: value}):
+            self.there.setdefault((entity, key, column), []).append(value)
+
+    @rule(entity=ENTITIES)
+    def insert_here(self, entity: str) -> None:
+        before = self.sync.keys_here(entity)
+        name = self.value("last_name")
+        self.sync.write(f"INSERT INTO {entity} (last_name) VALUES (:name)", name=name)
+        (key,) = self.sync.keys_here(entity) - before
+        self.born_here[key] = entity
+        self.here[entity, key, "last_name"] = [name]
+
+    @rule(entity=ENTITIES)
+    def insert_there(self, entity: str) -> None:
+        name = self.value("last_name")
+        key = self.sync.create(SIDES[entity][0], lastname=name)
+        self.born_there.add(key)
+        self.there[entity, key, "last_name"] = [name]
+
+    @rule(entity=ENTITIES, number=NUMBERS)
+    def delete_here(self, entity: str, number: int) -> None:
+        key = self.row_here(entity, number)
+        if key is not None:
+            self.sync.write(f"DELETE FROM {entity} WHERE {entity}_id = :key", key=key)
+            self.deleted_here.add(key)
+
+    @rule(entity=ENTITIES, number=NUMBERS)
+    def delete_there(self, entity: str, number: int) -> None:
+        key = self.row_there(entity, number)
+        if key is not None:
+            self.sync.api("DELETE", f"{SIDES[entity][0]}({key})")
+            self.deleted_there.add(key)
+
+    @rule(number=NUMBERS)
+    def qualify(self, number: int) -> None:
+        key = self.row_there("lead", number)
+        if key is not None:
+            self.born_there |= self.sync.qualify(key)
+
+    @rule(number=NUMBERS, side=st.sampled_from(["ours", "theirs"]))
+    def decide(self, number: int, side: str) -> None:
+        self.sync.decide(number, side)
+
+    # --- runs ------------------------------------------------------------------------------------
+
+    @rule(entity=ENTITIES)
+    def copy(self, entity: str) -> None:
+        self.sync.run(entity)
+
+    @rule()
+    def write_back(self) -> None:
+        self.sync.reverse()
+
+    @rule(moment=st.integers(1, 40))
+    def write_back_and_crash(self, moment: int) -> None:
+        self.sync.crash(moment, self.sync.reverse)
+
+    @rule(entity=ENTITIES, moment=st.integers(1, 40))
+    def copy_and_crash(self, entity: str, moment: int) -> None:
+        self.sync.crash(moment, lambda: self.sync.run(entity))
+
+    # --- the promises ------------------------------------------------------------------------------
+
+    def teardown(self) -> None:
+        self.sync.settle()
+        for entity in SIDES:
+            self.check_sides(entity)
+            self.check_edits(entity)
+        self.check_creations()
+
+    def check_sides(self, entity: str) -> None:
+        """Both sides are equal, but for what was deleted and what Dynamics refuses."""
+        here, there = self.sync.rows(entity), self.sync.their_rows(*SIDES[entity])
+        refused = self.sync.refused(entity)
+        living = {key for key, row in here.items() if row["crm_deleted_at"] is None}
+        assert set(there) - living <= self.deleted_here
+        assert living - set(there) <= refused
+        for key in living & set(there):
+            for column, name in CELLS[entity]:
+                assert here[key][column] == there[key][name] or key in refused, (entity, key, column)
+
+    def check_edits(self, entity: str) -> None:
+        """No edit is lost: it stands, or was written over on its own side, or is kept where it lost."""
+        kept, written = self.sync.kept_values(entity), self.sync.written_values(entity)
+        here, there = self.sync.rows(entity), self.sync.their_rows(*SIDES[entity])
+        for (table, key, column), values in (*self.here.items(), *self.there.items()):
+            if table != entity or key in self.deleted_here | self.deleted_there:
+                continue
+            name = dict(CELLS[entity])[column]
+            last = values[-1]
+            found = {here.get(key, {}).get(column), there.get(key, {}).get(name)}
+            assert last in found or str(last) in kept[key, column], (entity, key, column, last)
+        for (table, key, column), values in self.here.items():
+            # Each value that came to stand there from here is in the history.
+            if table == entity and there.get(key, {}).get(dict(CELLS[entity])[column]) in values:
+                assert str(there[key][dict(CELLS[entity])[column]]) in written, (entity, key, column)
+
+    def check_creations(self) -> None:
+        """Nothing was made twice: each record was born once, on one of the sides."""
+        for entity in SIDES:
+            there = set(self.sync.their_rows(*SIDES[entity]))
+            born = {key for key, table in self.born_here.items() if table == entity}
+            assert there <= born | self.born_there
+            missing = born - there - self.deleted_here - self.deleted_there
+            assert missing <= self.sync.refused(entity)
+
+
+@pytest.fixture
+def two_sides(make_two_way: Callable[..., Any]) -> Any:
+    return make_two_way({"lead": LEAD, "contact": CONTACT})
+
+
+def test_whatever_people_do_and_wherever_it_crashes_the_promises_hold(two_sides: Any) -> None:
+    machine = type("TwoWayHere", (TwoWay,), {"sync": two_sides})
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=EXAMPLES,
+            stateful_step_count=8,
+            deadline=None,
+            derandomize="SOAK_EXAMPLES" not in os.environ,
+            phases=(Phase.explicit, Phase.generate, Phase.shrink),
+            suppress_health_check=list(HealthCheck),
+        ),
+    )

@@ -1,12 +1,48 @@
 """A small client for tests: a requests session that is signed in with unmodified msal."""
 
-from dataclasses import dataclass
+import email
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from email.message import Message
 from typing import Any
 
 import msal
 import requests
 
 from dynamics_emulator.testing import RunningEmulator
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request within a batch."""
+
+    method: str
+    path: str
+    body: object = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def text(self) -> str:
+        """The call as a part of a multipart body."""
+        head = {**self.headers, **({} if self.body is None else {"Content-Type": "application/json"})}
+        lines = "".join(f"{name}: {value}\r\n" for name, value in head.items())
+        body = "" if self.body is None else json.dumps(self.body)
+        mime = "Content-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n\r\n"
+        return f"{mime}{self.method} {self.path} HTTP/1.1\r\n{lines}\r\n{body}"
+
+
+@dataclass(frozen=True)
+class PartAnswer:
+    """What one call of a batch was answered; ``body`` is None where there is none."""
+
+    status: int
+    headers: Message
+    body: Any
+
+    @property
+    def refusal(self) -> tuple[int, str]:
+        """Status and code of a refusal."""
+        return self.status, self.body["error"]["code"]
 
 
 @dataclass(frozen=True)
@@ -50,10 +86,37 @@ class Client:
         _require_success(answer)
         return answer.headers["OData-EntityId"]
 
+    def send_batch(self, calls: Sequence[Call], prefer: str | None = "odata.continue-on-error") -> requests.Response:
+        """Send calls as one ``$batch`` without change sets."""
+        body = "".join(f"--batch\r\n{call.text()}\r\n" for call in calls) + "--batch--\r\n"
+        headers = {"Content-Type": "multipart/mixed; boundary=batch"}
+        return self.call("POST", "$batch", data=body.encode(), headers=headers, prefer=prefer)
+
+    def batch(self, *calls: Call, prefer: str | None = "odata.continue-on-error") -> list[PartAnswer]:
+        """Send calls as one ``$batch``; the answers in their order."""
+        return part_answers(self.send_batch(calls, prefer))
+
     def error(self, method: str, path: str, **options: Any) -> tuple[int, str]:
         """Status and code of a refusal."""
         answer = self.call(method, path, **options)
         return answer.status_code, answer.json()["error"]["code"]
+
+
+def part_answers(answer: requests.Response) -> list[PartAnswer]:
+    """The answers within the answer to a batch. Raises AssertionError when its closing boundary is missing."""
+    if not answer.content.rstrip().endswith(b"--"):
+        message = f"the answer is not whole: {answer.status_code}, {len(answer.content)} bytes"
+        raise AssertionError(message)
+    head = f"Content-Type: {answer.headers['Content-Type']}\r\n\r\n".encode()
+    parts = [part for part in email.message_from_bytes(head + answer.content).walk() if not part.is_multipart()]
+    return [_part_answer(part.get_payload(decode=True)) for part in parts]
+
+
+def _part_answer(content: Any) -> PartAnswer:
+    line, _, rest = content.lstrip().partition(b"\r\n")
+    head, _, body = rest.partition(b"\r\n\r\n")
+    body = body.strip()
+    return PartAnswer(int(line.split()[1]), email.message_from_bytes(head), json.loads(body) if body else None)
 
 
 def _require_success(answer: requests.Response) -> None:

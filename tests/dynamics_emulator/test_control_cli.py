@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 import requests
@@ -16,7 +17,7 @@ from dynamics_emulator.control.http import ORDERS, build_control_application
 from dynamics_emulator.serving import bind, make_server
 from dynamics_emulator.settings import Settings
 from dynamics_emulator.signin.refusals import REFUSALS
-from dynamics_emulator.testing_client import Client
+from dynamics_emulator.testing_client import Call, Client
 
 Run = Callable[..., int]
 
@@ -46,6 +47,13 @@ def leads(client: Client) -> Client:
     keys = [f"00000000-0000-4000-8000-{number:012d}" for number in range(6)]
     client.emulator.control.insert_rows("lead", [{"leadid": key, "lastname": key[-1]} for key in keys])
     return client
+
+
+def test_faults_within_batches(client: Client, control: Run) -> None:
+    assert control("fault", "add", "status-429", "--at", "2", "--match", "PATCH", "--in-batch") == 0
+    assert control("fault", "add", "slow", "--in-batch") != 0
+    calls = [Call("PATCH", f"leads({UUID(int=number, version=4)})", {"lastname": "x"}) for number in (1, 2, 3)]
+    assert [answer.status for answer in client.batch(*calls)] == [204, 429, 204]
 
 
 def test_faults(client: Client, control: Run, capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,6 +17,7 @@ from dynamics_emulator.api.multipart import (
     read_inner,
     split_parts,
 )
+from dynamics_emulator.control.striking import spoil_batch, struck_part
 from dynamics_emulator.errors import DataverseError
 from dynamics_emulator.organisation import Organisation
 
@@ -47,12 +48,13 @@ class _Run:
     addresses: dict[str, str] = field(default_factory=dict)
     writing: ExitStack = field(default_factory=ExitStack)
     is_writing: bool = False
+    has_written: bool = False
 
     def begin_writing(self) -> None:
         """Let the writes that follow share one commit; each can still fail for itself."""
         if not self.is_writing:
             self.writing.enter_context(self.organisation.database.transaction())
-            self.is_writing = True
+            self.is_writing = self.has_written = True
 
     def end_writing(self) -> None:
         """Commit what was written, so that reads and other callers see it."""
@@ -80,7 +82,8 @@ def answer_batch(organisation: Organisation, request: ApiRequest, answer: Answer
                 break
     written += f"--{name}--\r\n".encode()
     status = 400 if failed and not go_on else 200
-    return ApiResponse(status, {"Content-Type": f"multipart/mixed; boundary={name}"}, bytes(written))
+    found = ApiResponse(status, {"Content-Type": f"multipart/mixed; boundary={name}"}, bytes(written))
+    return spoil_batch(organisation, request, found) if run.has_written else found
 
 
 @contextmanager
@@ -180,7 +183,7 @@ def _answered(run: _Run, inner: InnerRequest, addresses: dict[str, str]) -> ApiR
     if len(asked.url) > settings.batch_url_limit:
         message = f"The length of the URL exceeds the limit of {settings.batch_url_limit} characters."
         raise DataverseError(settings.url_too_long_status, "0x8006088a", message)
-    found = run.answer(run.organisation, asked)
+    found = struck_part(run.organisation, asked) or run.answer(run.organisation, asked)
     if inner.content_id and found.row_address:
         addresses[inner.content_id] = found.row_address
     return found

@@ -7,7 +7,7 @@ from dataclasses import replace
 from dynamics_emulator.api.impersonation import application_caller, wants_fresh_rights
 from dynamics_emulator.api.limits import Account, ProtectionLimits
 from dynamics_emulator.api.messages import ApiRequest, ApiResponse, Caller, error_response
-from dynamics_emulator.api.router import answer, wants_details
+from dynamics_emulator.api.router import answer
 from dynamics_emulator.api.servers import WebServers
 from dynamics_emulator.control.faults import Fault
 from dynamics_emulator.control.striking import require_no_fault, spoil
@@ -30,11 +30,12 @@ class Gateway:
         account = ("", self._server(request))
         try:
             self._require_length(request)
-            caller = self._caller(request)
+            is_new = self._organisation.faults.is_first_use(request.headers.get("authorization", ""))
+            caller = self._caller(request, spared=is_new)
             account = (caller.user_id, account[1])
-            found = self._limited(replace(request, caller=caller), account)
+            found = self._limited(replace(request, caller=caller, token_is_new=is_new), account)
         except DataverseError as error:
-            found = error_response(error, annotated=wants_details(request))
+            found = error_response(error, annotated=request.wants_details)
         return self._completed(found, account)
 
     def _server(self, request: ApiRequest) -> int:
@@ -51,11 +52,9 @@ class Gateway:
             message = f"The length of the URL exceeds the limit of {settings.url_limit} characters."
             raise DataverseError(settings.url_too_long_status, "0x8006088a", message)
 
-    def _caller(self, request: ApiRequest) -> Caller:
+    def _caller(self, request: ApiRequest, *, spared: bool) -> Caller:
         organisation = self._organisation
-        faults = organisation.faults
-        is_new = faults.is_first_use(request.headers.get("authorization", ""))
-        if faults.strikes(Fault.TOKEN_EXPIRED_401, request.url, spared=is_new):
+        if organisation.faults.strikes(Fault.TOKEN_EXPIRED_401, request.url, spared=spared):
             raise unauthorized()
         content = self._desk.check(request.headers.get("authorization"), organisation.clock.now())
         hosts = {f"https://{host}" for host in organisation.settings.alias_hosts}

@@ -40,6 +40,8 @@ class ApiRequest:
     base: str
     caller: Caller
     url: str = ""
+    token_is_new: bool = False
+    """Whether the token came for the first time while faults were on."""
 
     @cached_property
     def options(self) -> QueryOptions:
@@ -66,6 +68,11 @@ class ApiRequest:
     def wants_representation(self) -> bool:
         """Whether the caller wants the written row back."""
         return self.preferences.get("return") == "representation"
+
+    @property
+    def wants_details(self) -> bool:
+        """Whether an error is to be told with its annotations."""
+        return self.annotations.wants("Microsoft.PowerApps.CDS.HelpLink")
 
     def page_size(self, limit: int) -> int | None:
         """The asked page size, at most ``limit``; None when none was asked for."""

@@ -55,9 +55,9 @@ def answer(organisation: Organisation, request: ApiRequest) -> ApiResponse:
         request = acting(organisation, request)
         return bent_page(organisation, request, _route(organisation, request))
     except DataverseError as error:
-        return error_response(error, annotated=wants_details(request))
+        return error_response(error, annotated=request.wants_details)
     except Exception as problem:  # noqa: BLE001 - a fault of ours, too, must not end a batch or a connection
-        return error_response(_refusal(problem), annotated=wants_details(request))
+        return error_response(_refusal(problem), annotated=request.wants_details)
 
 
 def _refusal(problem: Exception) -> DataverseError:
@@ -74,11 +74,6 @@ def _is_too_deep(problem: Exception) -> bool:
     if isinstance(problem, sqlite3.OperationalError):
         return _TOO_DEEP.search(str(problem)) is not None
     return isinstance(problem, RecursionError)
-
-
-def wants_details(request: ApiRequest) -> bool:
-    """Whether an error is to be told with its annotations."""
-    return request.annotations.wants("Microsoft.PowerApps.CDS.HelpLink")
 
 
 def _route(organisation: Organisation, request: ApiRequest) -> ApiResponse:

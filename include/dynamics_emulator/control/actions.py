@@ -39,14 +39,17 @@ class Control(PeopleControl, SchemaControl, EnvironmentControl):
         probability: float | None = None,
         match: str = "",
         at: Sequence[int] = (),
+        *,
+        in_batch: bool = False,
     ) -> ActiveFault:
         """Switch a fault on; see :class:`dynamics_emulator.control.faults.Fault` for the names.
 
         It strikes requests whose address contains ``match``: once, or ``times`` times, or with a probability, or the
-        requests ``at`` these places among those that it could strike, counted from 1. Raises ValueError for what makes
-        no sense.
+        requests ``at`` these places among those that it could strike, counted from 1. With ``in_batch`` it strikes the
+        parts of batches that write in the same way, and ``match`` may hold their method too: ``DELETE``. Raises
+        ValueError for what makes no sense.
         """
-        return self._organisation.faults.add(name, times, probability, match, at)
+        return self._organisation.faults.add(name, times, probability, match, at, in_batch=in_batch)
 
     def clear_faults(self, name: str | None = None) -> None:
         """Switch one fault off, or all."""

@@ -63,6 +63,16 @@ class Fault(StrEnum):
     SLOW = "slow", "The answer comes late, by the setting slow_milliseconds."
 
 
+WITHIN_BATCHES = frozenset(
+    {
+        *(Fault.STATUS_429, Fault.RETRY_AFTER_DATE, Fault.TOKEN_EXPIRED_401),
+        *(Fault.STATUS_500, Fault.STATUS_502, Fault.STATUS_503, Fault.STATUS_504),
+        Fault.TRUNCATED_JSON,
+    }
+)
+"""The faults that can strike inside of a batch as well."""
+
+
 @dataclass
 class ActiveFault:
     """A fault that is switched on for requests whose address contains ``match``.
@@ -70,6 +80,9 @@ class ActiveFault:
     It strikes ``times`` more times (None: without end) with a probability; or, if ``at`` names any, at these of the
     requests that it could strike, counted from 1. Draws depend on the seed, the path and how often that path was met,
     and not on what other paths are asked for meanwhile, so that a run with threads can be repeated.
+
+    With ``in_batch`` it leaves whole requests alone and strikes the parts of batches that write, one by one, their
+    method before their address; a fault of bodies then strikes the answers to batches that write.
     """
 
     fault: Fault
@@ -77,6 +90,7 @@ class ActiveFault:
     probability: float
     match: str
     at: tuple[int, ...] = ()
+    in_batch: bool = False
     hits: int = 0
     met: int = 0
     _met_by_path: Counter[str] = field(default_factory=Counter, repr=False)
@@ -114,6 +128,7 @@ class ActiveFault:
             "probability": self.probability,
             "at": list(self.at),
             "match": self.match,
+            "in_batch": self.in_batch,
             "met": self.met,
             "hits": self.hits,
         }
@@ -135,17 +150,22 @@ class Faults:
         probability: float | None = None,
         match: str = "",
         at: Sequence[int] = (),
+        *,
+        in_batch: bool = False,
     ) -> ActiveFault:
         """Switch a fault on; without ``times``, ``probability`` and ``at`` it strikes once.
 
         Raises ValueError for an unknown name, for a probability outside of 0 to 1, for ``times`` or an ``at`` below 1,
-        and for ``at`` beside one of the others.
+        for ``at`` beside one of the others, and for ``in_batch`` with a fault that strikes whole requests only.
         """
         _require_sense(times, probability, at)
         if times is None and probability is None and not at:
             times = 1
+        if in_batch and Fault(name) not in WITHIN_BATCHES:
+            message = f"{name} strikes whole requests only; within batches go {', '.join(sorted(WITHIN_BATCHES))}"
+            raise ValueError(message)
         chance = 1.0 if probability is None else probability
-        active = ActiveFault(Fault(name), times, chance, match, tuple(sorted(at)))
+        active = ActiveFault(Fault(name), times, chance, match, tuple(sorted(at)), in_batch)
         with self._lock:
             self._active.append(active)
         return active
@@ -179,13 +199,16 @@ class Faults:
         self.memory.keep(key, "")
         return not known
 
-    def strikes(self, fault: Fault, url: str, *, spared: bool = False) -> bool:
-        """Whether this fault hits this request; a hit is used up. Chance does not hit one that is ``spared``."""
+    def strikes(self, fault: Fault, url: str, *, spared: bool = False, in_batch: bool = False) -> bool:
+        """Whether this fault hits this request, or this part of a batch, whose method then stands before its address.
+
+        A hit is used up. Chance does not hit one that is ``spared``.
+        """
         if not self._active:  # The usual case, which must cost nothing.
             return False
         with self._lock:
             for active in self._active:
-                if active.fault is fault and active.match in url:
+                if active.fault is fault and active.in_batch is in_batch and active.match in url:
                     struck = active.meets(self._seed, url, spared=spared)
                     self._active = [item for item in self._active if not item.is_spent]
                     if struck:

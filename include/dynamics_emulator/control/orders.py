@@ -37,10 +37,12 @@ class FaultOrder(Order):
     probability: float | None = None
     at: tuple[int, ...] = ()
     match: str = ""
+    in_batch: bool = False
 
     def carry_out(self, control: Control) -> object:
         """Returns the fault."""
-        return control.add_fault(self.name, self.times, self.probability, self.match, self.at).describe()
+        added = control.add_fault(self.name, self.times, self.probability, self.match, self.at, in_batch=self.in_batch)
+        return added.describe()
 
 
 class SettingsOrder(Order):

@@ -4,10 +4,11 @@ from dataclasses import replace
 from datetime import timedelta
 from email.utils import format_datetime
 
-from dynamics_emulator.api.messages import ApiRequest, ApiResponse
+from dynamics_emulator.api.messages import ApiRequest, ApiResponse, error_response
 from dynamics_emulator.control.faults import Fault
 from dynamics_emulator.errors import DataverseError
 from dynamics_emulator.organisation import Organisation
+from dynamics_emulator.signin.tokens import unauthorized
 
 _STATUS_FAULTS = {
     Fault.STATUS_500: (500, "0x80040216", "An unexpected error occurred."),
@@ -20,17 +21,42 @@ _PAGE = b"<!DOCTYPE html><html><head><title>Sign in to your account</title></hea
 
 def require_no_fault(organisation: Organisation, request: ApiRequest) -> None:
     """Raise the refusal of a fault that strikes this request, or that of an organisation which is closed."""
-    faults, now = organisation.faults, organisation.clock.now()
-    if organisation.closed_until is not None and now < organisation.closed_until:
+    if organisation.closed_until is not None and organisation.clock.now() < organisation.closed_until:
         raise _closed(organisation)
+    refusal = _refusal(organisation, request.url, in_batch=False)
+    if refusal:
+        raise refusal
+
+
+def struck_part(organisation: Organisation, part: ApiRequest) -> ApiResponse | None:
+    """The refusal of a fault that strikes this part of a batch in place of carrying it out; reads are left alone."""
+    faults = organisation.faults
+    if not faults.are_on or part.method == "GET":
+        return None
+    address = f"{part.method} {part.url}"
+    if faults.strikes(Fault.TOKEN_EXPIRED_401, address, spared=part.token_is_new, in_batch=True):
+        return error_response(unauthorized(), annotated=False)
+    refusal = _refusal(organisation, address, in_batch=True)
+    return error_response(refusal, annotated=part.wants_details) if refusal else None
+
+
+def spoil_batch(organisation: Organisation, request: ApiRequest, found: ApiResponse) -> ApiResponse:
+    """The answer to a batch that wrote, or what a fault makes of it."""
+    struck = organisation.faults.strikes(Fault.TRUNCATED_JSON, f"{request.method} {request.url}", in_batch=True)
+    return _cut(found) if struck else found
+
+
+def _refusal(organisation: Organisation, address: str, *, in_batch: bool) -> DataverseError | None:
+    faults, seconds = organisation.faults, organisation.settings.retry_after_seconds
     for fault, (status, code, text) in _STATUS_FAULTS.items():
-        if faults.strikes(fault, request.url):
-            raise DataverseError(status, code, text)
-    seconds = organisation.settings.retry_after_seconds
-    if faults.strikes(Fault.STATUS_429, request.url):
-        raise _throttled(organisation, str(seconds))
-    if faults.strikes(Fault.RETRY_AFTER_DATE, request.url):
-        raise _throttled(organisation, format_datetime(now + timedelta(seconds=seconds), usegmt=True))
+        if faults.strikes(fault, address, in_batch=in_batch):
+            return DataverseError(status, code, text)
+    if faults.strikes(Fault.STATUS_429, address, in_batch=in_batch):
+        return _throttled(organisation, str(seconds))
+    if faults.strikes(Fault.RETRY_AFTER_DATE, address, in_batch=in_batch):
+        moment = organisation.clock.now() + timedelta(seconds=seconds)
+        return _throttled(organisation, format_datetime(moment, usegmt=True))
+    return None
 
 
 def spoil(organisation: Organisation, request: ApiRequest, found: ApiResponse) -> ApiResponse:
@@ -39,8 +65,12 @@ def spoil(organisation: Organisation, request: ApiRequest, found: ApiResponse) -
     if faults.strikes(Fault.HTML_200, request.url):
         return ApiResponse(200, {"Content-Type": "text/html; charset=utf-8"}, _PAGE)
     if found.body and faults.strikes(Fault.TRUNCATED_JSON, request.url):
-        return replace(found, body=found.body[: max(1, len(found.body) * 2 // 3)])
+        return _cut(found)
     return found
+
+
+def _cut(found: ApiResponse) -> ApiResponse:
+    return replace(found, body=found.body[: max(1, len(found.body) * 2 // 3)])
 
 
 def _closed(organisation: Organisation) -> DataverseError:

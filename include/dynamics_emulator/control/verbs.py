@@ -71,6 +71,7 @@ def _add_faults(what: Parsers) -> None:
     def add(chosen: argparse.Namespace) -> Call:
         at = [number for numbers in chosen.at for number in numbers]
         asked = {"times": chosen.times, "probability": chosen.probability, "at": at, "match": chosen.match}
+        asked["in_batch"] = chosen.in_batch or None
         body = {name: value for name, value in asked.items() if value not in (None, [])}
         return Call("POST", "/faults", {"name": chosen.name, **body})
 
@@ -81,6 +82,8 @@ def _add_faults(what: Parsers) -> None:
     text = "requests that it strikes, counted from 1: 3,7"
     leaf.add_argument("--at", type=_numbers, nargs="+", default=[], metavar="NUMBER", help=text)
     leaf.add_argument("--match", help="only requests whose address contains this")
+    text = "strike parts of batches that write, and not whole requests; --match may then name their method"
+    leaf.add_argument("--in-batch", action="store_true", help=text)
     add_leaf(what, "list", "faults that are on, and all that there are", lambda _: Call("GET", "/faults"))
 
     def clear(chosen: argparse.Namespace) -> Call:

@@ -134,6 +134,15 @@ class Settings(BaseModel):
     # Writing
     read_only_columns: Literal["ignore", "refuse"] = undocumented("ignore", "refuse")
     """What becomes of a value for a read-only column."""
+    trims_text: Literal["nothing", "end", "both"] = undocumented("nothing", "end", "both")
+    """Which blanks around a text are lost when it is written; its length is checked as it was sent."""
+    empty_text: Literal["null", "kept"] = undocumented("null", "kept")
+    """Whether an empty text, or one of which nothing is left, is stored as no value."""
+    extra_digits: Literal["half_even", "half_up", "cut"] = undocumented("half_even", "half_up", "cut")
+    """What becomes of more decimals than the column of a decimal or of money has: rounded, with a half to the even
+    neighbour or away from zero, or cut off."""
+    rounds_doubles: bool = undocumented(False, True)
+    """Whether a floating-point number is rounded to the decimals of its column too."""
     qualified_leads_read_only: bool = True
     system_required_enforced: bool = True
     """Whether a new row needs every SystemRequired column that the platform does not fill itself."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dynamics_emulator.api.keys import find_reference
-from dynamics_emulator.api.values import Values, stored_value
+from dynamics_emulator.api.values import Values, written_value
 from dynamics_emulator.errors import (
     bad_query,
     lookup_written_directly,
@@ -75,7 +75,7 @@ def read_payload(organisation: Organisation, table: Table, body: Mapping[str, An
         elif "@" not in name:
             column = _writable_column(organisation, table, name, creating=creating)
             if column:
-                values[column.name] = stored_value(table, column, value)
+                values[column.name] = written_value(organisation.settings, table, column, value)
     return values
 
 

@@ -12,7 +12,7 @@ from dynamics_emulator.api.deep_insert import create_from_body
 from dynamics_emulator.api.keys import RowKey, locate
 from dynamics_emulator.api.messages import ApiRequest, ApiResponse, plain_text, raw_json
 from dynamics_emulator.api.payload import cut_body, read_payload
-from dynamics_emulator.api.values import Values, stored_value
+from dynamics_emulator.api.values import Values, written_value
 from dynamics_emulator.api.writing import Precondition, require_change, stored_row
 from dynamics_emulator.errors import key_missing, lookup_written_directly, payload_error, row_missing, unknown_property
 from dynamics_emulator.odata.projection import json_value
@@ -154,7 +154,8 @@ def write_property(
         raise lookup_written_directly()
     if not column.updatable:
         raise unknown_property(column.name, table.name)
-    value = stored_value(table, column, None if request.method == "DELETE" else _sent_value(request, table))
+    sent = None if request.method == "DELETE" else _sent_value(request, table)
+    value = written_value(organisation.settings, table, column, sent)
     with organisation.database.transaction():
         stored = require_row(organisation, table, row_id)
         precondition(request).require_version(table, stored["versionnumber"])

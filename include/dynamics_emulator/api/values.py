@@ -1,5 +1,6 @@
 """Turns one value of a body or of a key into its stored form, and refuses what does not fit its column."""
 
+from decimal import ROUND_DOWN, ROUND_HALF_EVEN, ROUND_HALF_UP, Decimal, localcontext
 from typing import Any
 
 from dynamics_emulator.api.messages import ExactNumber
@@ -11,7 +12,8 @@ from dynamics_emulator.errors import (
     text_too_long,
 )
 from dynamics_emulator.odata.literals import exact_number_text, guid_text, moment_text
-from dynamics_emulator.schema.model import Column, ColumnType, Table
+from dynamics_emulator.schema.model import EXACT_NUMBER_TYPES, TEXT_TYPES, Column, ColumnType, Table
+from dynamics_emulator.settings import Settings
 from dynamics_emulator.storage.database import SqlValue
 
 Values = dict[str, SqlValue]
@@ -20,6 +22,31 @@ Values = dict[str, SqlValue]
 _WHOLE_NUMBERS = {ColumnType.INTEGER: (-(2**31), 2**31 - 1), ColumnType.BIG_INT: (-(2**63), 2**63 - 1)}
 """What the type itself can hold, for columns without bounds of their own."""
 _FIRST_YEAR = 1753
+_MONEY_DIGITS = 4
+_ROUNDINGS = {"half_even": ROUND_HALF_EVEN, "half_up": ROUND_HALF_UP, "cut": ROUND_DOWN}
+
+
+def written_value(settings: Settings, table: Table, column: Column, value: Any) -> SqlValue:
+    """The stored form of one JSON value that is written, as the settings say what nobody documents.
+
+    They are asked only where they make a difference. Raises a 400 when it does not fit the column.
+    """
+    stored = stored_value(table, column, value)
+    if column.type in TEXT_TYPES and isinstance(value, str):
+        return _kept_text(settings, value)
+    if column.type in EXACT_NUMBER_TYPES and stored is not None and Decimal(str(stored)) != Decimal(str(value)):
+        with localcontext(rounding=_ROUNDINGS[settings.extra_digits]):
+            return stored_value(table, column, value)
+    if column.type is ColumnType.DOUBLE and isinstance(stored, float) and column.precision is not None:
+        rounded = round(stored, column.precision)
+        return rounded if rounded != stored and settings.rounds_doubles else stored
+    return stored
+
+
+def _kept_text(settings: Settings, text: str) -> str | None:
+    if text != text.strip():
+        text = {"nothing": text, "end": text.rstrip(), "both": text.strip()}[settings.trims_text]
+    return text or (None if settings.empty_text == "null" else "")
 
 
 def stored_value(table: Table, column: Column, value: Any) -> SqlValue:
@@ -49,7 +76,7 @@ def _convert(table: Table, column: Column, value: Any) -> SqlValue:  # noqa: PLR
             return float(_in_range(table, column, float(_number(value))))
         case ColumnType.DECIMAL | ColumnType.MONEY:
             _in_range(table, column, float(_number(value)))
-            return exact_number_text(_number(value), column.precision or 4)
+            return exact_number_text(_number(value), _MONEY_DIGITS if column.precision is None else column.precision)
         case ColumnType.DATE_TIME:
             return _moment(table, column, _require(value, str))
         case _:

@@ -30,9 +30,11 @@ def date_text(text: str) -> str:
 
 
 def exact_number_text(text: str, precision: int) -> str:
-    """A decimal with exactly ``precision`` decimals, rounded half to even. Raises ValueError for other text."""
+    """A decimal with exactly ``precision`` decimals, rounded as the decimal context says: half to even, if nobody
+    changed it. Raises ValueError for other text.
+    """
     try:
-        return f"{Decimal(text):.{precision}f}"
+        return f"{Decimal(text):z.{precision}f}"  # With "z", what is rounded to zero has no sign.
     except InvalidOperation as problem:
         message = f"{text!r} is not a number"
         raise ValueError(message) from problem

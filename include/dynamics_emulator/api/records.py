@@ -16,7 +16,8 @@ from dynamics_emulator.api.values import Values, written_value
 from dynamics_emulator.api.writing import Precondition, require_change, stored_row
 from dynamics_emulator.errors import key_missing, lookup_written_directly, payload_error, row_missing, unknown_property
 from dynamics_emulator.odata.projection import json_value
-from dynamics_emulator.odata.selection import select
+from dynamics_emulator.odata.scope import Scope
+from dynamics_emulator.odata.selection import Selection, select
 from dynamics_emulator.organisation import Organisation
 from dynamics_emulator.schema.model import Column, Table
 from dynamics_emulator.security.privileges import Right
@@ -37,9 +38,7 @@ def read_record(organisation: Organisation, request: ApiRequest, table: Table, r
     """One row; 304 when the caller already has this version."""
     require_read(organisation, table, request.caller)
     scope = new_scope(organisation, request, table)
-    options = request.options
-    page = request.page_size(organisation.settings.page_size)
-    selection = select(scope, options.get("$select"), options.get("$expand"), request.annotations, request.base, page)
+    selection = _selection(organisation, request, scope)
     key = scope.parameters.add(row_id)
     query = f"SELECT {selection.sql}, t.versionnumber FROM {scope.source} WHERE {scope.points_here(key)}"
     found = organisation.database.connection.execute(query, scope.parameters.values).fetchone()
@@ -56,6 +55,17 @@ def read_record(organisation: Organisation, request: ApiRequest, table: Table, r
     return answer.with_headers(ETag=etag, **applied_preferences(request, tracking=False))
 
 
+def _selection(organisation: Organisation, request: ApiRequest, scope: Scope) -> Selection:
+    options, page = request.options, request.page_size(organisation.settings.page_size)
+    return select(scope, options.get("$select"), options.get("$expand"), request.annotations, request.base, page)
+
+
+def _require_selectable(organisation: Organisation, request: ApiRequest, table: Table) -> None:
+    """Refuse a write whose row could not be shown as the address asks (400): an address is read before all else."""
+    if request.wants_representation:
+        _selection(organisation, request, new_scope(organisation, request, table))
+
+
 def _is_known(request: ApiRequest, table: Table, etag: str) -> bool:
     """Whether the caller has this version already; never with an expand or annotations, whose parts have no version."""
     if not table.optimistic or request.options.get("$expand") is not None or request.annotations.any:
@@ -65,6 +75,7 @@ def _is_known(request: ApiRequest, table: Table, etag: str) -> bool:
 
 def create_record(organisation: Organisation, request: ApiRequest, table: Table) -> ApiResponse:
     """POST to a set: 204 with the row's address, or 201 with the row and without the address."""
+    _require_selectable(organisation, request, table)
     with organisation.database.transaction():
         row_id = create_from_body(organisation, request, table, request.json_body())
     return written(organisation, request, table, RowKey(row_id, row_id), created=True)
@@ -73,6 +84,7 @@ def create_record(organisation: Organisation, request: ApiRequest, table: Table)
 def change_record(organisation: Organisation, request: ApiRequest, table: Table, key_text: str) -> ApiResponse:
     """PATCH of a row by its primary or an alternate key: an upsert unless the headers say otherwise."""
     body = request.json_body()
+    _require_selectable(organisation, request, table)
     with organisation.database.transaction():
         key = locate(organisation, table, key_text)
         stored = None if key.row_id is None else stored_row(organisation, table, key.row_id)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from dynamics_emulator.control.journal import plain_path
 from dynamics_emulator.control.path_names import PathNames
 from dynamics_emulator.schema.source import default_schema
-from dynamics_emulator.testing_client import Client, open_session
+from dynamics_emulator.testing_client import Call, Client, open_session, sign_in
 
 API = "/api/data/v9.2"
 CRM = "Microsoft.Dynamics.CRM"
@@ -62,6 +62,23 @@ def test_names_follow_the_schema(client: Client) -> None:
     client.get("WhoAmI")
 
     assert [entry.path for entry in journal.latest(3)[1:]] == [f"{API}/leads(…)/acme_new", f"{API}/leads(…)/…"]
+
+
+def test_requests_are_counted_by_their_kind(client: Client) -> None:
+    control = client.emulator.control
+    before = control.count_requests()
+    for number in range(250):
+        client.get(f"leads(00000000-0000-4000-8000-{number:012d})?$select=leadid")
+    client.batch(Call("GET", "WhoAmI"), Call("GET", "WhoAmI"))
+    sign_in(client.emulator, client.session)
+
+    counted = control.count_requests()
+
+    assert {kind for kind in before if kind.endswith("/oauth2/v2.0/token")} == {"POST /…/oauth2/v2.0/token"}
+    assert counted["POST /…/oauth2/v2.0/token"] - before["POST /…/oauth2/v2.0/token"] == 1
+    assert (counted["GET /leads(…)"], counted["POST /$batch"]) == (250, 1)
+    assert "GET /WhoAmI" not in counted
+    assert sum(counted.values()) == client.emulator.organisation.journal.total
 
 
 def test_page_and_status_show_no_data_of_a_bad_address(client: Client) -> None:

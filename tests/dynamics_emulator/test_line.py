@@ -1,13 +1,15 @@
 """The line: latency and bandwidth, and the journal of what went over it."""
 
 import asyncio
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
 from starlette.types import Message
 
 from dynamics_emulator.line import Pace
-from dynamics_emulator.testing_client import Client
+from dynamics_emulator.testing_client import Call, Client
 
 
 def test_latency_delays_the_web_api_only(client: Client) -> None:
@@ -18,6 +20,20 @@ def test_latency_delays_the_web_api_only(client: Client) -> None:
 
     assert slow >= 0.15
     assert client.get("WhoAmI").elapsed.total_seconds() < 0.15
+
+
+def test_latency_is_waited_once_for_a_batch_and_by_callers_side_by_side(client: Client) -> None:
+    client.emulator.control.change_settings(latency_milliseconds=400)
+    batch = [Call("POST", "leads", {"lastname": "x"})] * 20
+
+    with ThreadPoolExecutor(max_workers=6) as pool:
+        started = time.perf_counter()
+        answers = list(pool.map(client.send_batch, [batch] * 6))
+        spent = time.perf_counter() - started
+
+    assert {answer.status_code for answer in answers} == {200}
+    assert all(answer.elapsed.total_seconds() >= 0.4 for answer in answers)
+    assert spent < 6 * 0.4
 
 
 def test_bandwidth_bounds_the_bytes_in_a_second(client: Client) -> None:

@@ -98,6 +98,13 @@ class Control(PeopleControl, SchemaControl, EnvironmentControl):
             "last_requests": [entry.describe() for entry in organisation.journal.latest(10)],
         }
 
+    def count_requests(self) -> dict[str, int]:
+        """How many requests there were so far of each kind: ``POST /$batch``, ``GET /leads``, ``GET /leads(…)``.
+
+        Those for tokens are ``POST /…/oauth2/v2.0/token``; requests whose connection broke count too.
+        """
+        return self._organisation.journal.by_kind()
+
     def advance_clock(self, seconds: float) -> None:
         """Move the organisation's clock by seconds."""
         self._organisation.clock.advance(seconds)

@@ -1,6 +1,7 @@
 """The last requests, for people to look at: what was asked and how it went, without ids, values and personal data."""
 
-from collections import deque
+import re
+from collections import Counter, deque
 from collections.abc import Container
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,6 +13,7 @@ from dynamics_emulator.schema.described import CRM
 
 _KEPT = 200
 _HIDDEN = "…"
+_ROOT = re.compile(r"^/api/data/v[\d.]+(?=/|$)")
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,11 @@ class RequestEntry:
     status: int | None
     milliseconds: float
     bytes_sent: int
+
+    @property
+    def kind(self) -> str:
+        """Method and path below the API's root, without options: ``GET /leads(…)``, ``POST /…/oauth2/v2.0/token``."""
+        return f"{self.method} {_ROOT.sub('', self.path.partition('?')[0]) or '/'}"
 
     def describe(self) -> dict[str, object]:
         """The entry as the control API shows it."""
@@ -38,16 +45,22 @@ class RequestEntry:
 
 
 class RequestJournal:
-    """The last two hundred requests and the number of all."""
+    """The last two hundred requests, and the number of all, by their kind too."""
 
     def __init__(self) -> None:
         self._entries: deque[RequestEntry] = deque(maxlen=_KEPT)
         self.total = 0
+        self._by_kind: Counter[str] = Counter()
 
     def add(self, entry: RequestEntry) -> None:
         """Write a request down."""
         self.total += 1
+        self._by_kind[entry.kind] += 1
         self._entries.append(entry)
+
+    def by_kind(self) -> dict[str, int]:
+        """How many requests there were of each kind, see :attr:`RequestEntry.kind`; a batch is one."""
+        return dict(self._by_kind)
 
     def latest(self, count: int) -> list[RequestEntry]:
         """The newest requests, the latest first."""

@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,8 @@ from dynamics_sync.dataverse.auth import Credentials
 from dynamics_sync.dataverse.client import DataverseClient, Request, open_client
 from dynamics_sync.entity import Entity
 from dynamics_sync.forward import tasks
+from dynamics_sync.reverse import tasks as reverse_tasks
+from dynamics_sync.services import Services
 from dynamics_sync.settings import Settings
 from dynamics_sync.store.database import MarketingDatabase
 from dynamics_sync.store.schema import entity_table
@@ -115,18 +117,30 @@ class Sync:
     variables: Memory = field(default_factory=Memory)
     runs: int = 0
 
-    def run(self, entity: Entity) -> None:
+    def run(self, entity: Entity, **params: Any) -> None:
         """Do what the tasks of one run do."""
         self.runs += 1
-        services = tasks.Services(
-            Settings(), self.variables, self.folder / "staging", dynamics=self.client, marketing=self.open_database
-        )
-        run_id = f"run {self.runs}"
-        run_key, references = tasks.begin(entity, services, tasks.Trigger(run_id), Memory())
+        services, run_id = self.services, f"run {self.runs}"
+        run_key, references = tasks.begin(entity, services, tasks.Trigger(run_id, params), Memory())
         for reference in references:
             staged = tasks.extract(entity, services, reference, Memory())
             tasks.load(entity, services, tasks.transform(entity, services, staged))
         tasks.finish(entity, services, run_id, run_key)
+
+    def reverse(self, entities: Sequence[Entity], **params: Any) -> dict[str, dict[str, int]]:
+        """Do what the tasks of a run of dynamics_reverse do; return the counts by entity."""
+        self.runs += 1
+        run_key = reverse_tasks.collect(entities, self.services, f"run {self.runs}", params)
+        _, references = reverse_tasks.plan(entities, self.services, run_key)
+        for reference in references:
+            reverse_tasks.apply(entities, self.services, reference)
+        return reverse_tasks.record(entities, self.services, run_key)
+
+    @property
+    def services(self) -> Services:
+        return Services(
+            Settings(), self.variables, self.folder / "staging", dynamics=self.client, marketing=self.open_database
+        )
 
     def client(self) -> DataverseClient:
         credentials = Credentials(

@@ -13,7 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from dynamics_sync.catalogue import load_catalogue, load_entity
 from dynamics_sync.dataverse.metadata import ColumnMetadata, TableMetadata
-from dynamics_sync.entity import Entity, FieldSpec, FieldType, KeySpec
+from dynamics_sync.entity import Condition, Entity, FieldSpec, FieldType, KeySpec, Test
 from dynamics_sync.errors import CatalogueError, ColumnRetyped
 from dynamics_sync.store.schema import entity_table
 from dynamics_sync.translation.fields import plan_reading
@@ -30,8 +30,15 @@ def page(papers: Any) -> Any:
 @pytest.fixture(scope="module")
 def example(page: Any) -> str:
     """The text of the example."""
-    (text,) = page.blocks("yaml")
+    text, _ = page.blocks("yaml")
     return str(text)
+
+
+@pytest.fixture(scope="module")
+def both_ways(page: Any, example: str) -> dict[str, Any]:
+    """The example after the second block was put into it."""
+    document, changed = yaml.safe_load(example), yaml.safe_load(page.blocks("yaml")[1])
+    return {**document, **changed, "fields": {**document["fields"], **changed["fields"]}}
 
 
 @pytest.fixture
@@ -53,9 +60,17 @@ def test_the_example_is_right_and_uses_every_word_it_can(folder: Path, example: 
     catalogue = load_catalogue(folder)
     assert not catalogue.errors
     document = yaml.safe_load(example)
-    # `wins` belongs to two-way entities; the example goes one way.
-    assert set(document) == set(Entity.model_fields) - {"wins"}
-    assert {word for field in document["fields"].values() for word in field} == set(FieldSpec.model_fields) - {"wins"}
+    two_way = {"match", "detect_duplicates", "create_when", "deleted_here", "inactive_state", "approve_above"}
+    assert set(document) == set(Entity.model_fields) - two_way - {"wins"}
+    words = {word for field in document["fields"].values() for word in field}
+    assert words == set(FieldSpec.model_fields) - {"wins", "direction"}
+
+
+def test_the_example_for_both_ways_is_right_and_uses_every_word(both_ways: dict[str, Any]) -> None:
+    assert Entity.model_validate(both_ways).is_two_way
+    assert set(both_ways) == set(Entity.model_fields)
+    assert {word for field in both_ways["fields"].values() for word in field} == set(FieldSpec.model_fields)
+    assert {word for condition in both_ways["create_when"] for word in condition} == set(_words_of(Condition))
 
 
 def test_the_columns_that_it_makes_are_those_that_the_page_names(campaign: Entity, page: Any) -> None:
@@ -64,12 +79,13 @@ def test_the_columns_that_it_makes_are_those_that_the_page_names(campaign: Entit
     assert re.findall(r"`(\w+)`", sentence[1]) == entity_table(campaign).columns.keys()
 
 
-@pytest.mark.parametrize(("place", "model"), [(0, Entity), (1, KeySpec), (2, FieldSpec)])
+@pytest.mark.parametrize(("place", "model"), [(0, Entity), (1, KeySpec), (2, FieldSpec), (3, Condition)])
 def test_every_word_is_explained_with_its_default(place: int, model: type[BaseModel], page: Any) -> None:
     table = _tables(page, _WORDS)[place]
-    assert list(table) == list(model.model_fields)
+    fields = _words_of(model)
+    assert list(table) == list(fields)
     for word, default in table.items():
-        field = model.model_fields[word]
+        field = fields[word]
         if field.is_required():
             assert default == "required", word
         elif default in ("none", "empty"):
@@ -82,9 +98,10 @@ def test_every_word_is_explained_with_its_default(place: int, model: type[BaseMo
 def test_choices_are_named(page: Any) -> None:
     words = _choices(page)
     schema = Entity.model_json_schema()
-    for name in ("Direction", "Winner", "ChangeSource", "UnknownOptions"):
+    for name in ("Direction", "Winner", "ChangeSource", "UnknownOptions", "DeletedHere", "Test"):
         for value in schema["$defs"][name]["enum"]:
             assert f"`{value}`" in words, f"{name}: {value}"
+    assert list(page.words("test", "fulfilled by", "types of field")) == list(Test)
 
 
 def test_each_mistake_gives_the_message(page: Any, folder: Path, example: str) -> None:
@@ -158,7 +175,12 @@ def _tables(page: Any, header: tuple[str, ...]) -> list[Mapping[str, str]]:
 
 
 def _choices(page: Any) -> str:
-    return "\n".join(row[2] for row in page.table(*_WORDS))
+    return "\n".join(line for line in page.prose.splitlines() if line.startswith("| `"))
+
+
+def _words_of(model: type[BaseModel]) -> dict[str, Any]:
+    """The fields of a model by the words that a person writes."""
+    return {field.alias or name: field for name, field in model.model_fields.items()}
 
 
 # --- from the file to rows ---------------------------------------------------------------------------
@@ -190,3 +212,18 @@ def test_the_example_copies_rows(campaign: Entity, sync: Any) -> None:
     assert (fair["kind_code"], fair["kind_label"], float(fair["budgeted_cost"])) == (3, "Event", 1250.5)
     assert fair["proposed_start_at"].isoformat() == "2026-03-01T09:30:00+00:00"
     assert (fair["owner_type"], fair["region"], fair["crm_deleted_at"]) == ("systemuser", None, None)
+
+
+def test_the_example_for_both_ways_writes_rows(both_ways: dict[str, Any], sync: Any) -> None:
+    campaign = Entity.model_validate(both_ways)
+    for _ in range(2):
+        sync.run(campaign)
+    sync.sql(
+        "INSERT INTO campaign (name, description, expected_responses)"
+        " VALUES ('Spring fair', 'In Oslo', 100), ('Too small', 'In Bergen', 99), ('Undescribed', NULL, 500)"
+    )
+    (counts,) = sync.reverse([campaign]).values()
+    assert (counts["read"], counts["inserted"], counts["filtered"]) == (3, 1, 2)
+    sync.run(campaign)
+    alive = [row["name"] for row in sync.rows(campaign, order="name") if row["crm_version"] is not None]
+    assert alive == ["Spring fair"]

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import tomllib
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,12 +15,15 @@ import sqlalchemy as sa
 from dynamics_sync.catalogue import load_catalogue
 from dynamics_sync.forward.slices import MOST_SLICES
 from dynamics_sync.provider import get_provider_info
+from dynamics_sync.reverse.manifest import ReverseRun
+from dynamics_sync.reverse.request import ReverseMode, ReverseRequest
+from dynamics_sync.reverse.request import request_from_params as reverse_request
 from dynamics_sync.settings import Settings
 from dynamics_sync.store.database import MarketingDatabase
 from dynamics_sync.store.environments import IDENTITY_FIELDS
 from dynamics_sync.store.schema import ensure_tables
 from dynamics_sync.store.sync_tables import SYNC_RUN
-from dynamics_sync.store.views import VIEW, ensure_views
+from dynamics_sync.store.views import VIEWS, ensure_views
 
 
 @pytest.fixture
@@ -159,16 +163,40 @@ def test_parameters_and_modes_are_documented(papers: Any) -> None:
     assert list(modes) == params.get_param("mode").schema["enum"]
 
 
-def test_what_the_form_is_sent_is_understood(papers: Any) -> None:
-    from dynamics_sync.forward.request import request_from_params  # noqa: PLC0415 - see above
+def test_parameters_and_modes_of_the_way_back_are_documented(papers: Any) -> None:
+    from dynamics_sync.reverse_dag import build_reverse_dag  # noqa: PLC0415 - Airflow is slow to import
 
+    dag = build_reverse_dag([entity for entity in load_catalogue().entities if entity.is_two_way])
+    operations = papers["docs/operations.md"]
+    assert set(operations.words(f"parameter of `{dag.dag_id}`", "meaning")) == set(dag.params)
+    modes = operations.table(f"mode of `{dag.dag_id}`", "looks at", "moves the watermark")
+    assert [row[0].strip("`") for row in modes] == dag.params.get_param("mode").schema["enum"]
+    moves = {
+        mode.value: ReverseRun("run", "key", datetime.now(UTC), ReverseRequest(mode)).moves_watermark
+        for mode in ReverseMode
+    }
+    assert {row[0].strip("`"): row[2] == "yes" for row in modes} == moves
+
+
+def test_what_the_form_is_sent_is_understood(papers: Any) -> None:
+    from dynamics_sync.dag_factory import build_dag  # noqa: PLC0415 - Airflow is slow to import
+    from dynamics_sync.forward.request import request_from_params  # noqa: PLC0415 - see above
+    from dynamics_sync.reverse_dag import DAG_ID, build_reverse_dag  # noqa: PLC0415 - see above
+
+    two_way = [entity for entity in load_catalogue().entities if entity.is_two_way]
     commands = "\n".join(block for paper in papers.values() for block in paper.blocks("bash"))
     inline = "\n".join(paper.prose for paper in papers.values())
-    forms = re.findall(r"--conf '(\{.*?\})'", commands + inline)
-    given = [json.loads(form) for form in forms if "…" not in form]
-    assert len(given) > 1
-    for params in given:
-        request_from_params(params)
+    forms = re.findall(r"dags trigger (\w+)[\s\\]+--conf '(\{.*?\})'", commands + inline)
+    given = [(dag_id, json.loads(form)) for dag_id, form in forms if "…" not in form]
+    assert {dag_id == DAG_ID for dag_id, _ in given} == {True, False}
+    for dag_id, params in given:
+        if dag_id == DAG_ID:
+            reverse_request(params)
+            assert set(params) <= set(build_reverse_dag(two_way).params)
+        else:
+            request_from_params(params)
+            entity = load_catalogue().entity(dag_id.removeprefix("dynamics_"))
+            assert set(params) <= set(build_dag(entity).params)
 
 
 def test_the_mode_column_moves_the_watermark_as_the_code_does(papers: Any) -> None:
@@ -182,7 +210,7 @@ def test_the_mode_column_moves_the_watermark_as_the_code_does(papers: Any) -> No
 # --- the marketing database --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/operations.md"])
+@pytest.mark.parametrize("name", ["README.md", "docs/operations.md", "docs/two-way.md"])
 def test_sql_runs_against_the_shipped_tables(name: str, papers: Any, empty_tables: MarketingDatabase) -> None:
     statements = papers[name].blocks("sql")
     assert statements
@@ -197,7 +225,7 @@ def test_tables_and_views_are_listed(papers: Any, empty_tables: MarketingDatabas
     named = set(re.findall(r"`([a-z_]+)`", section))
     inspector = sa.inspect(empty_tables.engine)
     there = {*inspector.get_table_names(), *inspector.get_view_names()}
-    assert VIEW in there
+    assert {view.name for view in VIEWS} <= there
     assert there <= named
     own = {
         name.strip("`") for name, *_ in papers["docs/architecture.md"].table("table", "one row is", "written by")[1:]

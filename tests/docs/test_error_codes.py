@@ -9,6 +9,7 @@ import pytest
 
 from dynamics_sync.dataverse.codes import CODES, STATUSES
 from dynamics_sync.errors import (
+    OUTGOING_PROBLEMS,
     ROW_PROBLEMS,
     AskPerson,
     ReadAgain,
@@ -36,6 +37,8 @@ def _errors() -> Iterator[tuple[str, str, str, str]]:
         yield error.code, error.__name__, kind, error.next_step
     for problem in ROW_PROBLEMS:
         yield problem.code, problem.title, "sets the row aside", problem.next_step
+    for problem in OUTGOING_PROBLEMS:
+        yield problem.code, problem.title, "sets the record aside", problem.next_step
 
 
 @pytest.fixture(scope="module")

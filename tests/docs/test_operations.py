@@ -6,15 +6,18 @@ import pytest
 
 from dynamics_sync.catalogue import load_catalogue
 from dynamics_sync.errors import EnvironmentChanged
+from dynamics_sync.store.schema import ensure_tables
 
 
 def test_an_intended_move_with_lower_versions_leaves_no_old_value(papers: Any, sync: Any) -> None:
     lead = load_catalogue().entity("lead")
+    for entity in load_catalogue().entities:
+        ensure_tables(sync.open_database(), entity)
     record = sync.create("leads", lastname="Held with a high version")
     sync.run(lead)
     sync.dynamics.control.write_raw("lead", record, {"lastname": "As in the copy"})
     # The organisation that the rows came from had counted further than this one.
-    sync.sql("UPDATE lead SET crm_version = crm_version + 1000000")
+    sync.sql("UPDATE lead_base SET crm_version = crm_version + 1000000")
     sync.dynamics.control.swap_organization(organization_id="0a0a0a0a-0000-4000-8000-00000000beef")
     with pytest.raises(EnvironmentChanged):
         sync.run(lead)

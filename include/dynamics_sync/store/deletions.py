@@ -52,13 +52,13 @@ class Breaker:
     at_least: int
     open: bool = False
 
-    def check(self, entity: Entity, count: int, living: int) -> None:
-        """Raise DeletionBreaker if `count` of `living` rows is more than the limit."""
+    def check(self, entity: Entity, count: int, living: int, *, done: str = "marked as deleted") -> None:
+        """Raise DeletionBreaker if `count` of `living` rows is more than the limit; `done` says what was to happen."""
         limit = None if self.open else self._passed_limit(count, living)
         if limit is None:
             return
-        message = f"{entity.entity}: {count} of {living} living rows would be marked as deleted; the limit is {limit}"
-        raise DeletionBreaker(message, not_done="None was marked")
+        message = f"{entity.entity}: {count} of {living} living rows would be {done}; the limit is {limit}"
+        raise DeletionBreaker(message, not_done=f"None was {done.split(maxsplit=1)[0]}")
 
     def _passed_limit(self, count: int, living: int) -> str | None:
         """Return the limit that so many rows pass, in words; None if they pass none."""
@@ -178,7 +178,8 @@ def mark_ours(connection: sa.Connection, entity: Entity, run: RunIdentity, now: 
     same = ours.c[key] == base.c[key]
     fresh = sa.and_(same, base.c[DELETED_AT].is_not(None), ours.c[DELETED_AT].is_(None))
     edited = sa.or_(*(differs(field, ours, base) for field in entity.mapped_fields if not field.is_owned_by_dynamics))
-    lock_rows(connection, entity, sa.select(base.c[key]).where(base.c[DELETED_AT].is_not(None)).subquery().c[key])
+    # Only those that go now: what went long ago is no longer ours to hold.
+    lock_rows(connection, entity, sa.select(base.c[key]).select_from(sa.join(base, ours, fresh)).subquery().c[key])
     keys = sa.select(conflicts.record_text(ours.c[key])).select_from(sa.join(ours, base, same)).where(fresh, edited)
     conflicts.note_deletions(connection, entity, keys, run, now)
     connection.execute(base.update().where(fresh).values({EDITED_AT: edited_at(base, ours)}))

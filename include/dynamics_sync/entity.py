@@ -1,5 +1,6 @@
 """What a file of the catalogue may say about an entity, and which columns follow from it."""
 
+import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -263,6 +264,11 @@ class Entity(BaseModel):
     def dag_id(self) -> str:
         """The id of the entity's DAG."""
         return f"dynamics_{self.entity}"
+
+    @cached_property
+    def digest(self) -> str:
+        """Name the state of the entity's file; another name means that the file was edited."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
 
     @property
     def is_two_way(self) -> bool:

@@ -350,6 +350,13 @@ class PlanRefused(AskPerson):
     next_step = "The next run plans anew and asks again; correct the rows, or raise `approve_above` in the catalogue"
 
 
+class EntityStopped(StopRun):
+    """One of the entities of a run to Dynamics could not be planned; the others were written."""
+
+    code = "DS-710"
+    next_step = "Do what the quoted error says; the next run of dynamics_reverse takes the entity in again"
+
+
 # --- 9xx: what nobody thought of --------------------------------------------------------------------
 
 

@@ -31,7 +31,6 @@ from dynamics_sync.store.database import MarketingDatabase
 from dynamics_sync.store.schema import entity_table
 from dynamics_sync.watermark import Watermark, variable_name
 
-
 #: Read once: the files do not change, and reading them takes longer than a run.
 catalogue = cache(load_catalogue)
 
@@ -99,7 +98,11 @@ class Sync:
     @property
     def services(self) -> Services:
         return Services(
-            Settings(**self.settings), self.variables, self.folder, dynamics=self.client, marketing=lambda: self.database
+            Settings(**self.settings),
+            self.variables,
+            self.folder,
+            dynamics=self.client,
+            marketing=lambda: self.database,
         )
 
     def client(self, **options: Any) -> DataverseClient:
@@ -122,6 +125,10 @@ class Sync:
     def database(self) -> MarketingDatabase:
         """The marketing database, for all tasks of a test: its engine keeps the statements that it has compiled."""
         return MarketingDatabase.open(self.database_url)
+
+    def close(self) -> None:
+        self.database.close()
+        self.marketer.dispose()
 
     def open_database(self) -> MarketingDatabase:
         return MarketingDatabase.open(self.database_url)
@@ -288,21 +295,29 @@ def empty_dynamics() -> Iterator[Any]:
 
 
 @pytest.fixture
-def sync(empty_dynamics: Any, database_url: str, tmp_path: Path) -> Sync:
-    """A local Dynamics without rows and a marketing database without tables."""
-    return Sync(empty_dynamics, database_url, tmp_path / "staging")
-
-
-@pytest.fixture
-def make_sync() -> type[Sync]:
+def make_sync() -> Iterator[Callable[..., Sync]]:
     """For tests that bring a Dynamics of their own."""
-    return Sync
+    made: list[Sync] = []
+
+    def make(*arguments: Any, kind: type[Sync] = Sync, **words: Any) -> Sync:
+        made.append(kind(*arguments, **words))
+        return made[-1]
+
+    yield make
+    for sync in made:
+        sync.close()
 
 
 @pytest.fixture
-def sqlite_sync(empty_dynamics: Any, tmp_path: Path) -> Sync:
+def sync(make_sync: Callable[..., Sync], empty_dynamics: Any, database_url: str, tmp_path: Path) -> Sync:
+    """A local Dynamics without rows and a marketing database without tables."""
+    return make_sync(empty_dynamics, database_url, tmp_path / "staging")
+
+
+@pytest.fixture
+def sqlite_sync(make_sync: Callable[..., Sync], empty_dynamics: Any, tmp_path: Path) -> Sync:
     """As `sync`, on SQLite only: for what does not depend on the database."""
-    return Sync(empty_dynamics, f"sqlite:///{tmp_path / 'marketing.db'}", tmp_path / "staging")
+    return make_sync(empty_dynamics, f"sqlite:///{tmp_path / 'marketing.db'}", tmp_path / "staging")
 
 
 @pytest.fixture
@@ -462,7 +477,10 @@ class TwoSides(Sync):
     def kept_values(self, entity: str) -> dict[tuple[str, str], set[str]]:
         """All values that history and conflicts know of, by record and column."""
         kept: dict[tuple[str, str], set[str]] = defaultdict(set)
-        for table, names in (("sync_history", ("old_value", "new_value")), ("sync_conflict", ("base", "ours", "theirs"))):
+        for table, names in (
+            ("sync_history", ("old_value", "new_value")),
+            ("sync_conflict", ("base", "ours", "theirs")),
+        ):
             for row in self.sql(f"SELECT * FROM {table} WHERE entity = :entity", entity=entity):
                 kept[row["record_id"], row["column_name"]] |= {str(row[name]) for name in names}
         return kept
@@ -474,13 +492,25 @@ class TwoSides(Sync):
 
 
 @pytest.fixture
-def make_two_way(empty_dynamics: Any, database_url: str, tmp_path: Path) -> Callable[..., TwoSides]:
+def make_two_way(
+    make_sync: Callable[..., Any], empty_dynamics: Any, database_url: str, tmp_path: Path
+) -> Callable[..., TwoSides]:
     """Make two sides with the fields that are given by entity."""
 
     def make(fields: Mapping[str, Mapping[str, Any]], **words: Any) -> TwoSides:
         changed = {name: {"fields": given, "match": (), **words} for name, given in fields.items()}
-        sync = TwoSides(empty_dynamics, database_url, tmp_path / "staging", changed=changed)
+        sync: TwoSides = make_sync(empty_dynamics, database_url, tmp_path / "staging", changed=changed, kind=TwoSides)
         sync.variables = FileVariables(tmp_path / "variables.json")
         return sync
 
     return make
+
+
+@pytest.fixture(name="dies_at")
+def _dies_at() -> Callable[..., bool]:
+    return dies_at
+
+
+@pytest.fixture(name="writes")
+def _writes() -> Callable[[requests.PreparedRequest], bool]:
+    return writes

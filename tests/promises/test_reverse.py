@@ -3,6 +3,9 @@
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
+
+from dynamics_sync.errors import CatalogueChanged, EntityStopped
 
 COUNTS = ("read", "inserted", "updated", "unchanged", "filtered", "rejected", "postponed")
 
@@ -232,3 +235,113 @@ def test_what_belongs_to_dynamics_is_put_back(sync: Any) -> None:
     (conflict,) = sync.sql("select * from sync_conflict")
     assert (conflict["ours"], conflict["outcome"]) == ("Somebody", "theirs")
     assert counts(sync.reverse(mode="full")) == {}
+
+
+# --- what a reader of the code found ------------------------------------------------------------------
+
+
+def test_a_person_who_comes_back_does_not_empty_the_record(sync: Any) -> None:
+    key = sync.create("leads", lastname="Lee", emailaddress1="ann@example.com", jobtitle="CEO")
+    copy(sync)
+    sync.write("DELETE FROM lead")
+    sync.write("INSERT INTO lead (last_name, email) VALUES ('Lee', 'ann@example.com')")
+    sync.reverse()
+    assert lead(sync, key)["jobtitle"] == "CEO"
+    assert sync.rows("lead")[key]["job_title"] == "CEO"
+    assert counts(sync.reverse(mode="full")) == {}
+
+
+def test_an_entity_that_begins_to_go_both_ways_has_no_differences(sync: Any) -> None:
+    fields = sync.entity("account").model_dump(by_alias=True)["fields"]
+    sync.create("accounts", name="Acme")
+    sync.changed["account"] = {"fields": {"name": fields["name"]}}
+    sync.run("account")
+    # Together with another column, which is added at the same moment.
+    both = {"name": fields["name"], "telephone1": {"column": "phone", "type": "text"}}
+    sync.changed["account"] = {"fields": both, "direction": "two_way", "wins": "dynamics"}
+    sync.run("account")
+    assert len(sync.sql("SELECT * FROM account_base")) == 1
+    assert sync.sql("SELECT 1 FROM account_base b JOIN account a ON a.account_id = b.account_id AND a.name = b.name")
+
+
+def test_a_catalogue_that_was_edited_while_a_plan_waited_stops_it(sync: Any) -> None:
+    key = sync.create("leads", lastname="Lee")
+    copy(sync)
+    sync.write("UPDATE lead SET job_title = 'CTO'")
+    run_key = sync.collect()
+    (reference,) = sync.plan(run_key)
+    sync.changed["lead"] = {"approve_above": 7}
+    for step in (lambda: sync.apply(reference), lambda: sync.record(run_key)):
+        with pytest.raises(CatalogueChanged):
+            step()
+    assert lead(sync, key)["jobtitle"] is None
+
+
+def test_replaying_the_quarantine_deletes_nothing(sync: Any) -> None:
+    sync.changed["lead"] = {"deleted_here": "delete"}
+    sync.create("leads", lastname="Lee")
+    copy(sync)
+    sync.write("DELETE FROM lead")
+    sync.reverse(mode="quarantine")
+    assert len(sync.their_rows("leads", "leadid")) == 1
+
+
+def test_the_breaker_stops_one_entity_and_not_the_other(sync: Any) -> None:
+    sync.changed["lead"] = {"deleted_here": "delete"}
+    for number in range(8):
+        sync.create("leads", lastname=f"Lee {number}")
+    person = sync.create("contacts", lastname="Kim")
+    copy(sync)
+    sync.write("DELETE FROM lead")
+    sync.write("UPDATE contact SET job_title = 'CTO'")
+    with pytest.raises(EntityStopped, match="DS-702 lead: 8 of 8 living rows would be deleted in Dynamics"):
+        sync.reverse()
+    assert len(sync.their_rows("leads", "leadid")) == 8
+    assert sync.api("GET", f"contacts({person})").json()["jobtitle"] == "CTO"
+    states = sync.sql("SELECT entity, state, error_code FROM sync_run WHERE direction = 'to_dynamics'")
+    assert {(row["entity"], row["state"], row["error_code"]) for row in states} == {
+        ("lead", "failed", "DS-702"),
+        ("contact", "success", None),
+    }
+    sync.reverse(allow_deletions=True)
+    assert sync.their_rows("leads", "leadid") == {}
+
+
+def test_what_sqlite_takes_and_no_column_can_hold_costs_its_own_row(sqlite_sync: Any) -> None:
+    sync = sqlite_sync
+    odd, good = sync.create("leads", lastname="Odd"), sync.create("leads", lastname="Good")
+    copy(sync)
+    sync.write("UPDATE lead SET employee_count = 'many', job_title = 'CTO' WHERE last_name = 'Odd'")
+    sync.write("UPDATE lead SET employee_count = 7 WHERE last_name = 'Good'")
+    assert counts(sync.reverse()) == {"read": 2, "updated": 1, "rejected": 1}
+    assert lead(sync, good)["numberofemployees"] == 7
+    (row,) = sync.sql("SELECT * FROM sync_quarantine")
+    assert (row["record_key"], row["code"], row["column_name"]) == (odd, "DS-602", "employee_count")
+    with pytest.raises(sa.exc.IntegrityError, match="lead_key_form"):
+        sync.write("INSERT INTO lead (lead_id, last_name) VALUES ('3F0C0000-0000-4000-8000-00000000000A', 'Lee')")
+
+
+def test_an_empty_text_is_sent_once(sync: Any) -> None:
+    copy(sync)
+    sync.write("INSERT INTO lead (last_name, job_title) VALUES ('Lee', '')")
+    assert counts(sync.reverse()) == {"read": 1, "inserted": 1}
+    assert counts(sync.reverse(mode="full")) == {}
+
+
+def test_an_edit_of_a_row_whose_record_is_gone_is_a_conflict_too(sync: Any) -> None:
+    key = sync.create("leads", lastname="Lee")
+    copy(sync)
+    sync.api("DELETE", f"leads({key})")
+    sync.run("lead")
+    assert sync.sql("SELECT * FROM sync_conflict") == []
+    sync.write("UPDATE lead SET job_title = 'CTO'")
+    sync.reverse()
+    (conflict,) = sync.sql("SELECT * FROM sync_conflict")
+    assert (conflict["record_id"], conflict["column_name"], conflict["resolved_at"]) == (key, "", None)
+
+
+def test_an_entity_that_was_never_copied_is_left_out(sync: Any) -> None:
+    sync.create("leads", lastname="Lee")
+    sync.run("lead")
+    sync.write("UPDATE lead SET job_title = 'CTO'")
+    assert set(sync.reverse()) == {"lead"}

@@ -35,7 +35,7 @@ from dynamics_sync.errors import (
 )
 from dynamics_sync.forward.cursor import FeedCursor
 from dynamics_sync.forward.extract import Log
-from dynamics_sync.forward.manifest import DELETED_FILE, IDS_FILE, KEYS_FILE, Manifest, digest_of
+from dynamics_sync.forward.manifest import DELETED_FILE, IDS_FILE, KEYS_FILE, Manifest
 from dynamics_sync.forward.request import Mode, RunRequest
 from dynamics_sync.forward.slices import (
     Slice,
@@ -287,5 +287,5 @@ class Begin:
             sweep,
             self.request.allow_deletions,
             seen_at or self.run.begun_at,
-            digest_of(self.entity),
+            self.entity.digest,
         )

@@ -1,6 +1,5 @@
 """The manifest: what begin decided, written to staging once and read by every other task of the run."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -90,15 +89,10 @@ class Manifest:
         return self.slices[number - 1]
 
 
-def digest_of(entity: Entity) -> str:
-    """Name the state of an entity's file; another name means that the file was edited."""
-    return hashlib.sha256(entity.model_dump_json().encode()).hexdigest()[:16]
-
-
 def read_manifest(folder: StagingFolder, entity: Entity) -> Manifest:
     """Read what begin wrote; StagingGone if it is not there, CatalogueChanged if it was for another catalogue."""
     manifest = Manifest.read(folder)
-    if manifest.catalogue != digest_of(entity):
+    if manifest.catalogue != entity.digest:
         message = f"the catalogue file of {entity.entity} was edited while its run {manifest.run.run_id} was going on"
         raise CatalogueChanged(message, not_done="The task did nothing")
     return manifest

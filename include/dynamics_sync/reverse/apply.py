@@ -131,8 +131,11 @@ class BatchApply:
                 requests.append((record, request_for(self.entity, self.planned, record)))
             except UnfitChange as problem:
                 payload = what_was_sent(record)
+                column = next(change.column_name for change in record.changes if change.field == problem.field)
+                what = problem.problem
+                reason = f"{what.title}: {column}"
                 unfit.append(
-                    RefusedRecord(record.record_id, problem.problem.code, str(problem), payload, record.version)
+                    RefusedRecord(record.record_id, what.code, reason, payload, record.version, column_name=column)
                 )
         sent_at = datetime.now(UTC)
         answers = self.client.write_each([request for _, request in requests]) if requests else []
@@ -218,6 +221,7 @@ class BatchApply:
             mark_deleted_records(connection, self.entity, as_read, gone, now)
             note_arrived(connection, self.entity, self.run, ids, now)
             plan.plan_again(connection, self.entity, self.run, ids, self.batch, now)
+            restoring.put_back(connection, self.entity, self.run, self.batch, now)
             refused.close_settled(connection, self.entity, now)
 
     # --- the end -------------------------------------------------------------------------------------
@@ -262,7 +266,7 @@ def count_states(states: Sequence[tuple[str, str]]) -> Counts:
 
 
 def _count(operation: str, state: str) -> Counts:
-    if operation in (plan.DELETE, plan.DEACTIVATE) and state in (plan.WRITTEN, plan.GONE):
+    if operation in (plan.DELETE, plan.DEACTIVATE) and state == plan.WRITTEN:
         return Counts()
     match state:
         case plan.WRITTEN if operation == plan.CREATE:

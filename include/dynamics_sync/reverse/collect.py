@@ -32,7 +32,7 @@ def collect_entity(
     since = _since(entity, run, database, watermark, settings, now)
     scope = Scope(since, retry_refused=run.request.mode is ReverseMode.QUARANTINE)
     found = collect_changes(database, entity, run.of(entity), scope)
-    return CollectedEntity(entity.entity, found.records, found.held_back, now, is_complete=since is None)
+    return CollectedEntity(entity.entity, found.records, found.held_back, now, since is None, entity.digest)
 
 
 def _since(

@@ -8,6 +8,7 @@ from dynamics_sync.entity import Entity
 from dynamics_sync.reverse.manifest import CollectedEntity, ReverseRun
 from dynamics_sync.store import plan
 from dynamics_sync.store.changes import settle_agreed
+from dynamics_sync.store.conflicts import note_edits_of_deleted
 from dynamics_sync.store.database import MarketingDatabase
 from dynamics_sync.store.refused import close_settled
 from dynamics_sync.store.runs import Counts, check_slices, finish_run, record_slice, recorded_slice
@@ -42,6 +43,7 @@ def finish_entity(
             )
         if not run.request.dry_run:
             settle_agreed(connection, entity, now)
+            note_edits_of_deleted(connection, entity, identity, now)
             close_settled(connection, entity, now)
         deleted = plan.count_records(connection, identity, plan.is_deletion(), SYNC_PLAN.c.state == plan.WRITTEN)
     check_slices(database, identity, 1 + (0 if run.request.dry_run else batches))

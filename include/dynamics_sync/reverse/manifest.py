@@ -57,6 +57,8 @@ class CollectedEntity:
     held_back: int
     collected_at: datetime
     is_complete: bool
+    #: Which catalogue the differences were collected with.
+    catalogue: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,27 +98,38 @@ def read_collected(folder: StagingFolder) -> tuple[ReverseRun, tuple[CollectedEn
     return run, tuple(entities)
 
 
-def write_planned(folder: StagingFolder, entities: Iterable[PlannedEntity]) -> None:
-    """Write how the entities are written; those without a difference are not among them."""
-    folder.write_json(
-        _PLANNED,
-        {
-            one.entity: {
-                "batches": one.batches,
-                "reading": one.reading.to_json(),
-                "bindings": _bindings_to_json(one.bindings),
-            }
-            for one in entities
-        },
-    )
-
-
-def read_planned(folder: StagingFolder) -> dict[str, PlannedEntity]:
-    """Read how the entities are written, by name; StagingGone if plan has not run."""
-    return {
-        name: PlannedEntity(name, one["batches"], ReadPlan.from_json(one["reading"]), Bindings(**one["bindings"]))
-        for name, one in folder.read_json(_PLANNED).items()
+def write_planned(folder: StagingFolder, entities: Iterable[PlannedEntity], stopped: Mapping[str, str]) -> None:
+    """Write how the entities are written, without those that do not differ; `stopped` says why others are left out."""
+    planned = {
+        one.entity: {
+            "batches": one.batches,
+            "reading": one.reading.to_json(),
+            "bindings": _bindings_to_json(one.bindings),
+        }
+        for one in entities
     }
+    folder.write_json(_PLANNED, {"planned": planned, "stopped": dict(stopped)})
+
+
+def read_planned(folder: StagingFolder) -> tuple[dict[str, PlannedEntity], dict[str, str]]:
+    """Read how the entities are written, by name, and why others are left out; StagingGone if plan has not run."""
+    value = folder.read_json(_PLANNED)
+    planned = {
+        name: PlannedEntity(name, one["batches"], ReadPlan.from_json(one["reading"]), Bindings(**one["bindings"]))
+        for name, one in value["planned"].items()
+    }
+    return planned, value["stopped"]
+
+
+def is_collected(folder: StagingFolder) -> bool:
+    """Say whether the run was begun, and not ended and removed."""
+    return folder.exists(_COLLECTED)
+
+
+def remove_staging(folder: StagingFolder) -> None:
+    """Remove what the run staged, the beginning first: without it a later try knows that the work was done."""
+    folder.remove_file(_COLLECTED)
+    folder.remove()
 
 
 def _bindings_to_json(bindings: Bindings) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 from dynamics_sync.dataverse.bindings import read_bindings
 from dynamics_sync.dataverse.client import DataverseClient
 from dynamics_sync.dataverse.metadata import TableMetadata, read_table
-from dynamics_sync.entity import Entity, FieldType
+from dynamics_sync.entity import DeletedHere, Entity, FieldType
 from dynamics_sync.reverse.manifest import PLAN_FILE, PlannedEntity, ReverseRun
 from dynamics_sync.reverse.matching import Matches, match_records
 from dynamics_sync.settings import Settings
@@ -20,6 +20,12 @@ from dynamics_sync.store.database import MarketingDatabase
 from dynamics_sync.store.deletions import Breaker, count_living
 from dynamics_sync.store.plan import PlanLine
 from dynamics_sync.translation.fields import plan_reading
+
+_DONE = {
+    DeletedHere.DELETE: "deleted",
+    DeletedHere.DEACTIVATE: "deactivated",
+    DeletedHere.NOTHING: "left",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +67,7 @@ def plan_entity(
     breaker = Breaker(
         settings.deletion_breaker_share, settings.deletion_breaker_at_least, open=run.request.allow_deletions
     )
-    breaker.check(entity, deletions, living)
+    breaker.check(entity, deletions, living, done=f"{_DONE[entity.deleted_here]} in Dynamics")
     matches = match_records(client, entity, table, wanted) if wanted else Matches({}, {}, ())
     with database.writing() as connection:
         plan.plan_otherwise(connection, identity, plan.LINK, matches.linked, "matched")
@@ -97,7 +103,11 @@ def summarise(
     """Count what the plan amounts to, and say whether a person has to approve it."""
     lines = plan.summarise(database, [run.of(entity) for entity in entities])
     limits = {entity.entity: entity.approve_above for entity in entities}
-    records = {name: sum(line.records for line in lines if line.entity == name) for name in limits}
+    with database.reading() as connection:
+        # A record of which one field is written and another put back stands in two lines.
+        records = {
+            entity.entity: plan.count_records(connection, run.of(entity), plan.is_planned()) for entity in entities
+        }
     # Each batch asks who Dynamics is, as the connection may have been changed since.
     calls = sum(2 * one.batches for one in planned)
     needed = any(records[name] > limit for name, limit in limits.items())

@@ -11,24 +11,35 @@ from typing import Any
 
 from dynamics_sync.dataverse.organization import read_organization
 from dynamics_sync.entity import Entity
-from dynamics_sync.errors import FirstCopyMissing, PlanRefused
+from dynamics_sync.errors import (
+    CatalogueChanged,
+    EntityStopped,
+    EnvironmentChanged,
+    FirstCopyMissing,
+    PlanRefused,
+    StopRun,
+    TryAgain,
+)
 from dynamics_sync.reverse.apply import BatchApply
 from dynamics_sync.reverse.collect import collect_entity
 from dynamics_sync.reverse.finish import finish_entity
 from dynamics_sync.reverse.manifest import (
     FOLDER,
     PLAN_FILE,
+    CollectedEntity,
     PlannedEntity,
     ReverseRun,
+    is_collected,
     read_collected,
     read_planned,
+    remove_staging,
     write_collected,
     write_planned,
 )
 from dynamics_sync.reverse.plan import PlanSummary, plan_entity, summarise, write_plan
 from dynamics_sync.reverse.request import request_from_params
 from dynamics_sync.services import Services, recorded
-from dynamics_sync.staging import StagingFolder, remove_tree
+from dynamics_sync.staging import StagingFolder
 from dynamics_sync.store.environments import check_environment
 from dynamics_sync.store.runs import begin_run, fail_run
 from dynamics_sync.store.schema import ensure_tables, has_table
@@ -70,23 +81,33 @@ def _mode(run: ReverseRun) -> str:
 
 
 def plan(entities: Sequence[Entity], services: Services, run_key: str) -> tuple[PlanSummary, list[BatchReference]]:
-    """Make the plan; return what it amounts to, and a reference for each batch. A dry run has none."""
+    """Make the plan; return what it amounts to, and a reference for each batch. A dry run has none.
+
+    What stops one entity does not stop the others; `record` says at the end what it was.
+    """
     folder = _folder(services, run_key)
     run, collected = read_collected(folder)
-    differing = {one.entity for one in collected if one.records}
     planned: list[PlannedEntity] = []
-    for entity in entities:
-        if entity.entity not in differing:
+    stopped: dict[str, str] = {}
+    for one in collected:
+        entity = _named(entities, one)
+        if not one.records:
             continue
-        with recorded(services, run.of(entity)) as database:
-            client = services.dynamics()
-            check_environment(database, asdict(read_organization(client)))
-            planned.append(plan_entity(entity, run, client, database, services.settings))
-    taking_part = [entity for entity in entities if entity.entity in {one.entity for one in collected}]
+        try:
+            with recorded(services, run.of(entity)) as database:
+                client = services.dynamics()
+                check_environment(database, asdict(read_organization(client)))
+                planned.append(plan_entity(entity, run, client, database, services.settings))
+        except (EnvironmentChanged, TryAgain):
+            raise
+        except StopRun as error:
+            log.error("%s", error)
+            stopped[entity.entity] = str(error)
+    going_on = [_named(entities, one) for one in collected if one.entity not in stopped]
     with services.marketing() as database:
-        summary = summarise(taking_part, run, planned, database)
-        write_plan(folder, taking_part, run, summary, database)
-    write_planned(folder, planned)
+        summary = summarise(going_on, run, planned, database)
+        write_plan(folder, going_on, run, summary, database)
+    write_planned(folder, planned, stopped)
     _say_plan(run, folder, summary)
     return summary, [] if run.request.dry_run else _references(run_key, planned)
 
@@ -120,16 +141,16 @@ def _say_plan(run: ReverseRun, folder: StagingFolder, summary: PlanSummary) -> N
 def apply(entities: Sequence[Entity], services: Services, reference: BatchReference) -> dict[str, int]:
     """Send one batch and record what became of it; return its counts."""
     folder = _folder(services, reference["run_key"])
-    run, _ = read_collected(folder)
-    entity = _named(entities, reference["entity"])
+    run, collected = read_collected(folder)
+    entity = _named(entities, next(one for one in collected if one.entity == reference["entity"]))
     identity = run.of(entity)
     with recorded(services, identity) as database:
         client = services.dynamics()
         # The plan may have waited for days, and the connection may lead elsewhere by now.
         check_environment(database, asdict(read_organization(client)))
-        planned = read_planned(folder)[entity.entity]
-        batch = BatchApply(entity, identity, reference["batch"], planned, client, database, services.settings)
-        counts = batch.apply()
+        planned, _ = read_planned(folder)
+        one = planned[entity.entity]
+        counts = BatchApply(entity, identity, reference["batch"], one, client, database, services.settings).apply()
     log.info(
         "Created %s, updated %s, equal after all %s, refused %s, left for the next run %s.",
         *(f"{n:,}" for n in (counts.inserted, counts.updated, counts.unchanged, counts.rejected, counts.postponed)),
@@ -138,30 +159,34 @@ def apply(entities: Sequence[Entity], services: Services, reference: BatchRefere
 
 
 def record(entities: Sequence[Entity], services: Services, run_key: str) -> dict[str, dict[str, int]]:
-    """End the run of each entity; return the counts by entity."""
+    """End the run of each entity; return the counts by entity. Raises EntityStopped if plan had to leave one out."""
     folder = _folder(services, run_key)
-    if not folder.exists("collected.json"):
+    if not is_collected(folder):
         # A try that was killed after its work was done has removed what it needs.
         log.info("The run was finished by an earlier try.")
         return {}
     run, collected = read_collected(folder)
-    batches = {name: one.batches for name, one in read_planned(folder).items()}
+    planned, stopped = read_planned(folder)
     counts = {}
     for one in collected:
-        entity = _named(entities, one.entity)
+        if one.entity in stopped:
+            continue
+        entity = _named(entities, one)
         with recorded(services, run.of(entity)) as database:
             done = finish_entity(
                 entity,
                 run,
                 one,
-                batches.get(one.entity, 0),
+                planned[one.entity].batches if one.entity in planned else 0,
                 database,
                 services.reverse_watermark(entity),
                 log=log.info,
             )
         counts[one.entity] = asdict(done)
+    if stopped:
+        raise EntityStopped("; ".join(stopped.values()), not_done=f"Nothing was written for {', '.join(stopped)}")
     if not run.request.dry_run:
-        remove_tree(folder.path)
+        remove_staging(folder)
     return counts
 
 
@@ -171,11 +196,17 @@ def refuse(entities: Sequence[Entity], services: Services, run_key: str) -> None
     with services.marketing() as database:
         for one in collected:
             refusal = PlanRefused(f"{one.entity}: the plan was refused by a person", not_done="Nothing was written")
-            fail_run(database, run.of(_named(entities, one.entity)), refusal)
+            fail_run(database, run.of(_named(entities, one)), refusal)
 
 
-def _named(entities: Sequence[Entity], name: str) -> Entity:
-    return next(entity for entity in entities if entity.entity == name)
+def _named(entities: Sequence[Entity], collected: CollectedEntity) -> Entity:
+    """Return the entity of that name; CatalogueChanged if its file was edited since the differences were collected."""
+    entity = next((entity for entity in entities if entity.entity == collected.entity), None)
+    if entity is None or entity.digest != collected.catalogue:
+        message = f"the catalogue file of {collected.entity} was edited while a run to Dynamics was going on"
+        step = "Clear the run from its task collect"
+        raise CatalogueChanged(message, not_done="The task did nothing", next_step=step)
+    return entity
 
 
 def _folder(services: Services, run_key: str) -> StagingFolder:

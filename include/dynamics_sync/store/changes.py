@@ -57,7 +57,9 @@ def database_instant(db: MarketingDatabase) -> datetime:
 def collect_changes(db: MarketingDatabase, entity: Entity, run: RunIdentity, scope: Scope) -> Collected:
     """Write what differs into `sync_plan` under the run's key, replacing what an earlier try wrote there."""
     with db.writing() as connection:
-        connection.execute(SYNC_PLAN.delete().where(SYNC_PLAN.c.run_key == run.run_key))
+        # An earlier attempt at the same run bears another key; what it planned is not what will be done.
+        earlier = sa.and_(SYNC_PLAN.c.entity == entity.entity, SYNC_PLAN.c.run_id == run.run_id)
+        connection.execute(SYNC_PLAN.delete().where(earlier))
         return _Collection(entity, run, scope, db.now()).collect(connection)
 
 
@@ -302,7 +304,9 @@ class _Collection:
         rule = sa.literal(CHANGED_HERE, sa.Text)
         for field in self.entity.mapped_fields:
             if not field.is_owned_by_dynamics:
-                value, which = as_text(field, self.ours, dialect), sa.and_(created, is_filled(field, self.ours))
+                # An empty text is sent, too: Dynamics says what it makes of it, and nothing is left to be written.
+                value = as_text(field, self.ours, dialect)
+                which = sa.and_(created, value.is_not(None))
                 self._plan(connection, field, "create", sa.null(), value, rule, self._joined(), which)
         # A row without any value is a record, too.
         mine = sa.and_(SYNC_PLAN.c.run_key == self.run.run_key, SYNC_PLAN.c.record_id == record_text(self.found.c.key))
@@ -317,6 +321,8 @@ class _Collection:
         gone = ~sa.exists().where(ours.c[key] == base.c[key]).select_from(ours)
         free = sa.true() if self.scope.retry_refused else ~refused.is_waiting(self.entity, base, key, self.now)
         which = sa.and_(gone, base.c[DELETED_AT].is_(None), free)
+        if self.scope.retry_refused:
+            which = sa.and_(which, self._is_touched(base.c[key]))
         operation, field = self.entity.deleted_here.value, None
         old: Any = sa.null()
         new: Any = sa.null()

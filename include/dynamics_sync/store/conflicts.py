@@ -13,8 +13,9 @@ import sqlalchemy as sa
 
 from dynamics_sync.entity import Entity, MappedField, Winner
 from dynamics_sync.store.column_types import Instant
-from dynamics_sync.store.field_sql import as_text
+from dynamics_sync.store.field_sql import as_text, differs
 from dynamics_sync.store.runs import RunIdentity
+from dynamics_sync.store.schema import DELETED_AT, base_table, entity_table
 from dynamics_sync.store.sync_tables import SYNC_CONFLICT
 
 #: `column_name` of a conflict about the whole record.
@@ -122,6 +123,15 @@ def note_deletions(
     constants = [sa.literal(value, sa.Text) for value in values.values()]
     rows = sa.select(key, *constants, sa.literal(now, Instant())).where(~held)
     connection.execute(SYNC_CONFLICT.insert().from_select(["record_id", *values, "detected_at"], rows))
+
+
+def note_edits_of_deleted(connection: sa.Connection, entity: Entity, run: RunIdentity, now: datetime) -> None:
+    """Write a conflict for each row that was edited here, before or after Dynamics deleted its record."""
+    ours, base, key = entity_table(entity), base_table(entity), entity.key.column
+    edited = sa.or_(*(differs(field, ours, base) for field in entity.mapped_fields if not field.is_owned_by_dynamics))
+    joined = sa.join(ours, base, ours.c[key] == base.c[key])
+    keys = sa.select(record_text(ours.c[key])).select_from(joined).where(base.c[DELETED_AT].is_not(None), edited)
+    note_deletions(connection, entity, keys, run, now)
 
 
 def carry_out(connection: sa.Connection, entity: Entity, ids: Sequence[str], now: datetime) -> None:

@@ -13,7 +13,7 @@ from dynamics_sync.store.column_types import Instant, guid_type
 from dynamics_sync.store.conflicts import ThreeSides, record_text
 from dynamics_sync.store.field_sql import differs, is_blank, is_filled
 from dynamics_sync.store.runs import RunIdentity
-from dynamics_sync.store.schema import UPDATED_AT, base_table, entity_table
+from dynamics_sync.store.schema import DELETED_AT, UPDATED_AT, base_table, entity_table
 from dynamics_sync.store.sync_tables import SYNC_HISTORY
 
 _MATCHED = "matched"
@@ -25,7 +25,8 @@ def link_rows(
     """Give rows the GUIDs of their records in Dynamics: `targets` maps the GUID here to the one there, each once.
 
     Where that GUID has a row here already, the new row's values go into it as edits, and the new row is removed. A
-    value that would overwrite another is a conflict. The change of the key is noted in the history.
+    value that would overwrite another is a conflict. A row that was deleted here comes back first: what the new one
+    leaves blank must not empty the record. The change of the key is noted in the history.
     """
     ours = entity_table(entity)
     key = ours.c[entity.key.column]
@@ -35,6 +36,7 @@ def link_rows(
     link.create(connection, checkfirst=False)
     connection.execute(link.insert(), [{"born": born, "target": target} for born, target in targets.items()])
     _note(connection, entity, run, link, now)
+    _bring_back(connection, entity, link, now)
     _merge_rows(connection, entity, run, link, now)
     other = ours.alias("other")
     is_held = sa.exists().where(other.c[key.name] == link.c.target)
@@ -56,6 +58,18 @@ def _note(connection: sa.Connection, entity: Entity, run: RunIdentity, link: sa.
     )
     names = ["record_id", "old_value", "new_value", "crm_version", "entity", "column_name", "side", "rule", "run_id"]
     connection.execute(SYNC_HISTORY.insert().from_select([*names, "changed_at"], rows))
+
+
+def _bring_back(connection: sa.Connection, entity: Entity, link: sa.Table, now: datetime) -> None:
+    """Bring back rows that were deleted here and that Dynamics still has."""
+    ours, base, key = entity_table(entity), base_table(entity), entity.key.column
+    names = [column.name for column in ours.columns if column.name in base.columns and column.name != UPDATED_AT]
+    rows = sa.select(*(base.c[name] for name in names), sa.literal(now, Instant())).where(
+        base.c[key].in_(sa.select(link.c.target)),
+        base.c[DELETED_AT].is_(None),
+        ~sa.exists().where(ours.c[key] == base.c[key]).select_from(ours),
+    )
+    connection.execute(ours.insert().from_select([*names, UPDATED_AT], rows))
 
 
 def _merge_rows(connection: sa.Connection, entity: Entity, run: RunIdentity, link: sa.Table, now: datetime) -> None:

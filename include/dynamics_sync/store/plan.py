@@ -17,7 +17,7 @@ from dynamics_sync.store.runs import RunIdentity
 from dynamics_sync.store.schema import VERSION, entity_table
 from dynamics_sync.store.sync_tables import SYNC_PLAN
 
-PLANNED, WRITTEN, EQUAL, REFUSED, POSTPONED, GONE = "planned", "written", "equal", "refused", "postponed", "gone"
+PLANNED, WRITTEN, EQUAL, REFUSED, POSTPONED = "planned", "written", "equal", "refused", "postponed"
 CREATE, UPDATE, LINK, DELETE, DEACTIVATE, RESTORE = "create", "update", "link", "delete", "deactivate", "restore"
 #: Of a new record that matches several in Dynamics: `new_value` names them.
 AMBIGUOUS = "ambiguous"
@@ -246,6 +246,11 @@ def remove_plans(db: MarketingDatabase, *, before: datetime) -> int:
     """Remove the plans of runs that were planned before an instant; they hold personal data. Returns how many rows."""
     with db.writing() as connection:
         return connection.execute(SYNC_PLAN.delete().where(SYNC_PLAN.c.planned_at < before)).rowcount
+
+
+def is_planned() -> sa.ColumnElement[bool]:
+    """Return the condition that a row of the plan is still to be carried out."""
+    return SYNC_PLAN.c.state == PLANNED
 
 
 def is_deletion() -> sa.ColumnElement[bool]:

@@ -28,6 +28,7 @@ class RefusedRecord:
     payload: str
     version: int
     dataverse_code: str = ""
+    column_name: str | None = None
 
 
 def _is_open(entity: Entity) -> sa.ColumnElement[bool]:
@@ -87,6 +88,7 @@ def set_refused(
                 "direction": Way.TO_DYNAMICS,
                 "record_key": record.record_id,
                 "code": record.code,
+                "column_name": record.column_name,
                 "reason": record.reason,
                 "payload": record.payload,
                 "dataverse_code": record.dataverse_code or None,

@@ -73,6 +73,8 @@ def _build_table(
             server_default=current_instant(),
             comment="When a value of this row last changed here",
         ),
+        # SQLite takes any text for a GUID. In upper case it would be another record than the one that Dynamics names.
+        sa.CheckConstraint(f"{key} = lower({key}) AND length({key}) = 36", name=f"{name}_key_form").ddl_if("sqlite"),
         # Those who read what changed since they last looked need this one; a lookup's index is theirs to add,
         # as each index slows down every load.
         sa.Index(f"{name}_updated_at", UPDATED_AT),
@@ -142,10 +144,12 @@ def ensure_tables(db: MarketingDatabase, entity: Entity) -> tuple[str, ...]:
     table = entity_table(entity)
     with db.writing() as connection:
         take_lock(connection, SCHEMA_LOCK)
+        inspector = sa.inspect(connection)
+        was_there = inspector.has_table(table.name)
         done = _ensure_table(connection, table)
         if entity.is_two_way:
             base = base_table(entity)
-            if not sa.inspect(connection).has_table(base.name) and not done:
+            if was_there and not inspector.has_table(base.name):
                 # It went one way until now, so that what is held is what Dynamics said.
                 done = (*done, *_ensure_table(connection, base), _fill_base(connection, table, base))
             else:

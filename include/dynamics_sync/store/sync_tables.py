@@ -192,7 +192,10 @@ SYNC_PLAN = sa.Table(
     sa.Column("run_id", sa.String(250), nullable=False),
     sa.Column("field", sa.String(100), nullable=False, comment="Logical name in Dynamics"),
     sa.Column(
-        "operation", sa.String(20), nullable=False, comment="create, update, link, delete, deactivate or restore"
+        "operation",
+        sa.String(20),
+        nullable=False,
+        comment="create, update, delete, deactivate, link, restore, ambiguous",
     ),
     sa.Column("old_value", sa.Text, comment="What Dynamics has; for restore, what is here"),
     sa.Column("new_value", sa.Text, comment="What will be written"),
@@ -205,7 +208,7 @@ SYNC_PLAN = sa.Table(
         "state",
         sa.String(20),
         nullable=False,
-        comment="planned, and then written, equal, refused, postponed or gone",
+        comment="planned, and then written, equal, refused or postponed",
     ),
     sa.Column("planned_at", Instant, nullable=False),
     sa.Index("sync_plan_batch", "run_key", "batch"),

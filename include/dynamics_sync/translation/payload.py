@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any, Protocol
 
 from dynamics_sync.entity import ColumnKind, Entity, FieldType, MappedField
-from dynamics_sync.errors import LOOKUP_WITHOUT_TABLE, ColumnMissing, RowProblem
+from dynamics_sync.errors import INVALID_VALUE, LOOKUP_WITHOUT_TABLE, ColumnMissing, RowProblem
 
 #: Between the table that a lookup points at and its id; see `store.field_sql`.
 _SEPARATOR = "/"
@@ -50,7 +50,7 @@ def payload_of(entity: Entity, changes: Iterable[Change], bindings: Bindings) ->
             name, value = _binding(entity, change, bindings)
             payload[name] = value
         else:
-            payload[change.field] = None if change.value is None else _json_value(spec.type, change.value)
+            payload[change.field] = None if change.value is None else _json_value(spec.type, change)
     return payload
 
 
@@ -69,20 +69,38 @@ def _binding(entity: Entity, change: Change, bindings: Bindings) -> tuple[str, s
         raise UnfitChange(LOOKUP_WITHOUT_TABLE, change.field) from None
 
 
-def _json_value(field_type: FieldType, text: str) -> Any:
-    match field_type:
-        case FieldType.INTEGER | FieldType.OPTION:
-            return int(text)
-        case FieldType.DECIMAL | FieldType.MONEY:
-            return Decimal(text)
-        case FieldType.FLOAT:
-            return float(text)
-        case FieldType.BOOLEAN:
-            return text == "true"
-        case FieldType.INSTANT:
-            return _instant(text).isoformat().replace("+00:00", "Z")
-        case _:
-            return text
+def _json_value(field_type: FieldType, change: Change) -> Any:
+    try:
+        text = change.value or ""
+        return _JSON[field_type](text) if field_type in _JSON else text
+    except (ValueError, ArithmeticError):
+        # SQLite keeps any text in a column of any type.
+        raise UnfitChange(INVALID_VALUE, change.field) from None
+
+
+def _instant(text: str) -> datetime:
+    instant = datetime.fromisoformat(text)
+    return instant.astimezone(UTC) if instant.tzinfo else instant.replace(tzinfo=UTC)
+
+
+def _date(text: str) -> str:
+    return date.fromisoformat(text).isoformat()
+
+
+def _json_instant(text: str) -> str:
+    return _instant(text).isoformat().replace("+00:00", "Z")
+
+
+_JSON: Mapping[FieldType, Callable[[str], Any]] = {
+    FieldType.INTEGER: int,
+    FieldType.OPTION: int,
+    FieldType.DECIMAL: Decimal,
+    FieldType.MONEY: Decimal,
+    FieldType.FLOAT: float,
+    FieldType.BOOLEAN: lambda text: text == "true",
+    FieldType.INSTANT: _json_instant,
+    FieldType.DATE: _date,
+}
 
 
 def column_values(field: MappedField, text: str | None) -> Mapping[str, Any]:
@@ -94,10 +112,6 @@ def column_values(field: MappedField, text: str | None) -> Mapping[str, Any]:
         return {column.name: _typed(column.kind, text)}
     table, _, record_id = text.rpartition(_SEPARATOR)
     return {column.name: record_id if column.part == "id" else table for column in field.compared}
-
-
-def _instant(text: str) -> datetime:
-    return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
 _READERS: Mapping[ColumnKind, Callable[[str], Any]] = {

@@ -22,7 +22,11 @@ def test_the_dag_files_are_those_that_are_listed(dags_folder: Path) -> None:
 
 def test_there_is_one_dag_for_each_file_of_the_catalogue_and_two_of_their_own(parsed: Any) -> None:
     files = list(DEFAULT_FOLDER.glob("*.yaml"))
-    assert set(parsed["dags"]) == {"dynamics_operations", "dynamics_reverse", *(f"dynamics_{path.stem}" for path in files)}
+    assert set(parsed["dags"]) == {
+        "dynamics_operations",
+        "dynamics_reverse",
+        *(f"dynamics_{path.stem}" for path in files),
+    }
     assert parsed["errors"] == {}
 
 
@@ -53,7 +57,8 @@ def test_the_page_of_a_dag_names_every_column(parsed: Any, entity: Any) -> None:
 def test_housekeeping_is_documented_and_runs_on_its_own(parsed: Any) -> None:
     dag = parsed["dags"]["dynamics_operations"]
     assert dag["file"] == "dynamics_operations.py"
-    assert "staging_days" in dag["doc_md"]
+    assert all(setting in dag["doc_md"] for setting in ("staging_days", "plan_days"))
+    assert set(dag["rules"]) == {"remove_old_staging", "remove_old_plans"}
     assert "dynamics" in dag["tags"]
     assert dag["description"]
     assert dag["timetable"] == "CronDataIntervalTimetable"

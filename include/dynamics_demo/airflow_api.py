@@ -102,15 +102,24 @@ class AirflowApi:
         """Let the schedule of a DAG, and its triggered runs, begin."""
         self.call("PATCH", f"/dags/{dag_id}", json={"is_paused": False})
 
-    def trigger(self, dag_id: str) -> Run:
-        """Start a run without parameters."""
-        body: dict[str, Any] = {"logical_date": None, "conf": {}}
+    def pause(self, dag_id: str) -> None:
+        """Let no further run of a DAG begin; one that is under way would stand still."""
+        self.call("PATCH", f"/dags/{dag_id}", json={"is_paused": True})
+
+    def trigger(self, dag_id: str, parameters: Mapping[str, Any] | None = None) -> Run:
+        """Start a run, with the words of the trigger form if there are any."""
+        body: dict[str, Any] = {"logical_date": None, "conf": dict(parameters or {})}
         return _run(self.call("POST", f"/dags/{dag_id}/dagRuns", json=body).json())
 
     def latest_runs(self) -> list[Run]:
         """Return the latest hundred runs over all DAGs, the newest first."""
         answer = self.call("GET", "/dags/~/dagRuns", params={"order_by": "-run_after", "limit": 100})
         return [_run(row) for row in answer.json()["dag_runs"]]
+
+    def waiting_runs(self, dag_id: str) -> list[Run]:
+        """Return the runs of a DAG that have not ended."""
+        parameters: dict[str, Any] = {"state": ["queued", "running"]}
+        return [_run(row) for row in self.call("GET", f"/dags/{dag_id}/dagRuns", params=parameters).json()["dag_runs"]]
 
     def running_tasks(self) -> list[str]:
         """Return which tasks run or wait to be tried again, as `lead begin`."""

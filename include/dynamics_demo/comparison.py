@@ -40,22 +40,28 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What was compared of one entity, and what differs. Rows in quarantine are counted, not compared."""
+    """What was compared of one entity, and what differs.
+
+    Rows in quarantine, and records whose rows were deleted here on purpose, are counted, not compared.
+    """
 
     entity: Entity
     rows: int
     values: int
     quarantined: int
     differences: tuple[Difference, ...]
+    deleted_here: int = 0
 
 
-def compare_entity(entity: Entity, dynamics: DynamicsApi, marketing: MarketingDatabase) -> Comparison:
-    """Read one entity from both sides, entirely, and compare."""
+def compare_entity(
+    entity: Entity, dynamics: DynamicsApi, marketing: MarketingDatabase, deleted_here: frozenset[str] = frozenset()
+) -> Comparison:
+    """Read one entity from both sides, entirely, and compare; `deleted_here` are keys that Dynamics alone must have."""
     expected = {str(row[entity.key_column]): row for row in expected_rows(entity, dynamics)}
     query = f'SELECT {", ".join(_quoted(entity.columns))} FROM "{entity.table}" WHERE crm_deleted_at IS NULL'
     held = (held_row(entity, row, doubles=marketing.stores_doubles) for row in marketing.rows(query))
     found = {str(row[entity.key_column]): row for row in held}
-    return compare_rows(entity, expected, found, marketing.quarantined(entity.name))
+    return compare_rows(entity, expected, found, marketing.quarantined(entity.name), deleted_here)
 
 
 def _quoted(names: Iterable[str]) -> Iterator[str]:
@@ -67,18 +73,24 @@ def compare_rows(
     expected: Mapping[str, PlainRow],
     found: Mapping[str, PlainRow],
     quarantined: frozenset[str],
+    deleted_here: frozenset[str] = frozenset(),
 ) -> Comparison:
     """Compare the rows of both sides, each by its key; numbers count as equal as `_is_equal` says."""
     differences: list[Difference] = []
     compared = [key for key in expected if key in found and key not in quarantined]
     for key in compared:
         differences += _differing_values(entity, key, expected[key], found[key])
-    for key in expected.keys() - found.keys() - quarantined:
+    for key in deleted_here & found.keys():
+        differences.append(Difference(entity.name, key, "", "keeps the row", "had deleted it, and has it again"))
+    for key in deleted_here - expected.keys():
+        differences.append(Difference(entity.name, key, "", "has lost the row", "has deleted it here only"))
+    for key in expected.keys() - found.keys() - quarantined - deleted_here:
         differences.append(Difference(entity.name, key, "", "has the row", "has not, nor is it in quarantine"))
     for key in found.keys() - expected.keys():
         differences.append(Difference(entity.name, key, "", "has not", "has the row"))
     values = len(compared) * len(entity.columns)
-    return Comparison(entity, len(compared), values, len(quarantined & expected.keys()), tuple(differences))
+    aside = len(quarantined & expected.keys())
+    return Comparison(entity, len(compared), values, aside, tuple(differences), len(deleted_here))
 
 
 def _differing_values(entity: Entity, key: str, expected: PlainRow, found: PlainRow) -> Iterator[Difference]:

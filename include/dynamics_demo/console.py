@@ -3,6 +3,7 @@
 import shutil
 import sys
 import time
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TextIO
@@ -59,18 +60,37 @@ class Progress:
         return f"  {self.seconds:4.0f} s  {self.label}: {text}"
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Lay out rows under a header: the first column to the left, the others, figures, to the right."""
+def table(header: Sequence[str], rows: Sequence[Sequence[object]], *, texts: bool = False) -> str:
+    """Lay out rows under a header: the first column to the left, the others, figures, to the right.
+
+    With `texts` the others are to the left as well.
+    """
     cells = [[_cell(value) for value in row] for row in (header, *rows)]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
-    lines = [_laid_out(row, widths) for row in cells]
+    widths = [max(_width(row[column]) for row in cells) for column in range(len(header))]
+    lines = [_laid_out(row, widths, texts=texts) for row in cells]
     lines.insert(1, "-" * len(lines[0]))
-    return "\n".join(f"  {line}" for line in lines)
+    return "\n".join(f"  {line}".rstrip() for line in lines)
 
 
-def _laid_out(row: Sequence[str], widths: Sequence[int]) -> str:
-    first, *rest = zip(row, widths, strict=True)
-    return "  ".join([first[0].ljust(first[1]), *(text.rjust(width) for text, width in rest)])
+def _laid_out(row: Sequence[str], widths: Sequence[int], *, texts: bool) -> str:
+    padded = [(text, " " * (width - _width(text))) for text, width in zip(row, widths, strict=True)]
+    return "  ".join(text + pad if texts or not column else pad + text for column, (text, pad) in enumerate(padded))
+
+
+def _width(text: str) -> int:
+    """How many columns of a terminal a text takes."""
+    marks = sum(1 for character in text if unicodedata.category(character) in {"Mn", "Me", "Cf"})
+    return len(text) - marks + sum(1 for character in text if unicodedata.east_asian_width(character) in "WF")
+
+
+def total(rows: Sequence[Sequence[object]]) -> tuple[object, ...]:
+    """Return a last row that adds up the columns of whole numbers. Seconds are not added, as runs overlap."""
+    return ("total", *(_sum(column) for column in list(zip(*rows, strict=True))[1:]))
+
+
+def _sum(column: Sequence[object]) -> int | str:
+    numbers = [value for value in column if isinstance(value, int)]
+    return sum(numbers) if len(numbers) == len(column) else ""
 
 
 def _cell(value: object) -> str:

@@ -54,6 +54,13 @@ class Entity:
     key_column: str
     fields: tuple[Field, ...]
     has_schedule: bool = True
+    #: Whose value stands where both sides changed one; empty where nothing is written to Dynamics.
+    wins: str = ""
+
+    @property
+    def is_two_way(self) -> bool:
+        """Whether what is changed here is written to Dynamics."""
+        return bool(self.wins)
 
     @property
     def dag_id(self) -> str:
@@ -70,6 +77,10 @@ class Entity:
         )
 
 
+#: The DAG that writes to Dynamics: it is no entity's own, and runs after those of all that go both ways.
+REVERSE = Entity("reverse", "Writing to Dynamics", "", "", "", (), has_schedule=False)
+
+
 def read_entities(folder: Path) -> tuple[Entity, ...]:
     """Read all files of the catalogue, in the order of their names."""
     return tuple(_entity(yaml.safe_load(path.read_text(encoding="utf-8"))) for path in sorted(folder.glob("*.yaml")))
@@ -84,6 +95,7 @@ def _entity(document: Mapping[str, Any]) -> Entity:
         key_column=document["key"]["column"],
         fields=tuple(_field(name, spec) for name, spec in document["fields"].items()),
         has_schedule=document.get("schedule", "") is not None,
+        wins=document.get("wins", ""),
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dynamics_demo.airflow_api import AirflowApi
 from dynamics_demo.console import Progress, say
-from dynamics_demo.entities import read_entities
+from dynamics_demo.entities import REVERSE, read_entities
 from dynamics_demo.installation import PREFERRED_PORTS, Installation, Marketing, choose_ports, read_ports
 from dynamics_demo.marketing import MarketingDatabase, open_marketing
 from dynamics_demo.problems import DemoError
@@ -86,7 +86,8 @@ def _wait_for_servers(services: Services) -> tuple[Mapping[str, str], AirflowApi
 
 def _wait_for_dags(installation: Installation, airflow: AirflowApi) -> None:
     progress = Progress("DAGs")
-    wanted = {entity.dag_id for entity in read_entities(installation.catalogue)}
+    entities = read_entities(installation.catalogue)
+    wanted = {entity.dag_id for entity in entities} | {REVERSE.dag_id for entity in entities if entity.is_two_way}
     while missing := wanted - airflow.dag_ids("dynamics"):
         errors = airflow.import_errors()
         if errors:

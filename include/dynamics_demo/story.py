@@ -1,44 +1,22 @@
-"""The demo: start everything, copy, change something in Dynamics, copy again, and let the judge compare both sides."""
+"""The demo: copy, change something in Dynamics, copy again, change both sides, write back, and compare both sides."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from dynamics_demo.airflow_api import Run
 from dynamics_demo.changes import Moved, make_changes
 from dynamics_demo.comparison import Comparison, compare_entity
-from dynamics_demo.console import Progress, say, table
+from dynamics_demo.console import Progress, say, table, total
 from dynamics_demo.dynamics import DynamicsApi
 from dynamics_demo.entities import Entity, read_entities
 from dynamics_demo.installation import USERNAME, Installation, Marketing, read_password
-from dynamics_demo.marketing import MarketingDatabase
 from dynamics_demo.problems import DifferenceError
-from dynamics_demo.rounds import Round
 from dynamics_demo.services import Sample
+from dynamics_demo.stage import Stage
 from dynamics_demo.start import Started, start_installation
 from dynamics_demo.trouble import Trouble
+from dynamics_demo.way_back import change_and_write_back
 
 _SHOWN_DIFFERENCES = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """What the steps of the story work with."""
-
-    started: Started
-    dynamics: DynamicsApi
-    entities: Sequence[Entity]
-    trouble: Trouble
-
-    @property
-    def marketing(self) -> MarketingDatabase:
-        """The marketing database."""
-        return self.started.marketing
-
-    def run_round(self) -> Mapping[str, Run]:
-        """Run each entity's DAG once, under the trouble that was asked for."""
-        with self.trouble.troubling(self.started.dynamics):
-            return Round(self.started.airflow, self.entities, "Runs").run()
 
 
 def run_up(installation: Installation, kind: Marketing, sample: Sample) -> None:
@@ -57,14 +35,20 @@ def run_demo(installation: Installation, kind: Marketing, sample: Sample, troubl
     started = start_installation(installation, kind, sample)
     entities = read_entities(installation.catalogue)
     stage = Stage(started, DynamicsApi(started.dynamics), entities, trouble)
+    deleted_before = {entity.name: started.marketing.deleted_here(entity) for entity in entities}
     say("\n2. Copy from Dynamics to the marketing database")
     _copy(stage)
     say("\n3. Change something in Dynamics, and copy again")
     _change_and_copy(stage)
-    say("\n4. Compare both sides, row by row and field by field")
-    _compare(stage)
+    say("\n4. Change both sides, and write to Dynamics what was changed here")
+    missing = {entity.name: deleted_before[entity.name] & started.marketing.deleted_here(entity) for entity in entities}
+    for name, key in change_and_write_back(stage).items():
+        missing[name] |= {key}
+    say("\n5. Compare both sides, row by row and field by field")
+    _compare(stage, missing)
     say(f"\nAll equal, after {(datetime.now(UTC) - begun).total_seconds():.0f} seconds. Everything is left running.\n")
     _say_where(installation, started)
+    say("  To try the way back  UPDATE lead SET city = 'Oslo' WHERE …; Dynamics has it within a few minutes")
 
 
 def _copy(stage: Stage) -> None:
@@ -76,17 +60,7 @@ def _copy(stage: Stage) -> None:
         quarantined = len(stage.marketing.quarantined(entity.name))
         rows.append((entity.title, there, here, quarantined, runs[entity.name].seconds))
     header = ("entity", "rows in Dynamics", "rows in marketing", "in quarantine", "seconds")
-    say("\n" + table(header, [*rows, _total(rows)]))
-
-
-def _total(rows: Sequence[tuple[object, ...]]) -> tuple[object, ...]:
-    """Add up the columns of whole numbers. Seconds are not added, as the runs overlap."""
-    return ("total", *(_sum(column) for column in list(zip(*rows, strict=True))[1:]))
-
-
-def _sum(column: Sequence[object]) -> int | str:
-    numbers = [value for value in column if isinstance(value, int)]
-    return sum(numbers) if len(numbers) == len(column) else ""
+    say("\n" + table(header, [*rows, total(rows)]))
 
 
 def _change_and_copy(stage: Stage) -> None:
@@ -100,7 +74,7 @@ def _change_and_copy(stage: Stage) -> None:
         for entity in stage.entities
     ]
     header = ("entity", "created", "changed", "deleted", "inserted here", "updated here", "deleted here")
-    say("\n" + table(header, [*rows, _total(rows)]))
+    say("\n" + table(header, [*rows, total(rows)]))
     wrong = [entity.name for entity in stage.entities if _moved(done, entity) != _moved(arrived, entity)]
     if wrong:
         message = f"What arrived is not what was done: {', '.join(wrong)}. The table sync_run has the counts."
@@ -127,12 +101,13 @@ def _moved(all_moved: Mapping[str, Moved], entity: Entity) -> Moved:
     return all_moved.get(entity.name, Moved())
 
 
-def _compare(stage: Stage) -> None:
+def _compare(stage: Stage, deleted_here: Mapping[str, frozenset[str]]) -> None:
+    """Compare all rows; `deleted_here` holds the keys of those that people deleted here, and only here, by entity."""
     progress = Progress("Compare")
     results: list[Comparison] = []
     for entity in stage.entities:
         progress.show(entity.title)
-        results.append(compare_entity(entity, stage.dynamics, stage.marketing))
+        results.append(compare_entity(entity, stage.dynamics, stage.marketing, deleted_here[entity.name]))
     differences = [difference for result in results for difference in result.differences]
     rows = sum(result.rows for result in results)
     values = sum(result.values for result in results)
@@ -140,6 +115,8 @@ def _compare(stage: Stage) -> None:
     quarantined = sum(result.quarantined for result in results)
     if quarantined:
         say(f"  {quarantined:,} rows stand in quarantine, each with its reason; they were not compared.")
+    if deleted := sum(result.deleted_here for result in results):
+        say(f"  {deleted:,} rows were deleted here on purpose; Dynamics still has them, and they did not come back.")
     if differences:
         shown = [f"  {difference}" for difference in differences[:_SHOWN_DIFFERENCES]]
         message = "\n".join([f"{len(differences):,} differences; the first:", *shown])

@@ -15,6 +15,8 @@ _TIMEOUT = 10
 _PAGE_SIZE = 1_000
 #: Each fault strikes this one of its requests for certain.
 _CERTAIN = 2
+#: What stands in the address of requests that write, and of some that read.
+_BATCH = "$batch"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +27,10 @@ class Trouble:
     probability: float = 0.05
 
     @contextmanager
-    def troubling(self, dynamics: Mapping[str, str]) -> Iterator[None]:
+    def troubling(self, dynamics: Mapping[str, str], *, writing: bool = False) -> Iterator[None]:
         """Keep the faults on until the block ends; `dynamics` is the connection.json.
 
+        With `writing` they strike writes for certain, and single parts of batches where they can.
         Raises DemoError if the local Dynamics has no control API or does not know a fault.
         """
         if not self.faults:
@@ -43,6 +46,10 @@ class Trouble:
             _call("POST", f"{address}/faults", {"name": fault, "probability": self.probability})
             # Some can strike a few requests only, and a small share of these may be none.
             _call("POST", f"{address}/faults", {"name": fault, "at": [_CERTAIN]})
+            if writing:
+                # There are few requests that write, and they shall not get away.
+                _call("POST", f"{address}/faults", {"name": fault, "match": _BATCH, "at": [1, 3]})
+                _call("POST", f"{address}/faults", {"name": fault, "in_batch": True, "at": [1]}, accept=400)
         try:
             yield
             for fault in _call("GET", f"{address}/faults")["faults"]:
@@ -51,11 +58,11 @@ class Trouble:
             _call("DELETE", f"{address}/faults")
 
 
-def _call(method: str, address: str, body: Mapping[str, object] | None = None) -> dict[str, Any]:
+def _call(method: str, address: str, body: Mapping[str, object] | None = None, *, accept: int = 0) -> dict[str, Any]:
     with requests.Session() as session:
         session.trust_env = False
         answer = session.request(method, address, json=body, timeout=_TIMEOUT)
-    if not answer.ok:
+    if not answer.ok and answer.status_code != accept:
         message = f"The control API of the local Dynamics answered {answer.status_code}: {answer.text[:300]}"
         raise DemoError(message)
     found: dict[str, Any] = answer.json()

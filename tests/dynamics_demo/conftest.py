@@ -28,9 +28,10 @@ class StandIn:
     requests: list[str] = field(default_factory=list)
     tokens: int = 0
     unhealthy: tuple[str, ...] = ()
+    paused: set[str] = field(default_factory=set)
 
-    def start_run(self, dag_id: str, kind: str) -> dict[str, Any]:
-        run = {"dag_id": dag_id, "dag_run_id": f"{kind}__{len(self.runs)}", "looks": 0, "duration": None}
+    def start_run(self, dag_id: str, kind: str, conf: dict[str, Any] | None = None) -> dict[str, Any]:
+        run = {"dag_id": dag_id, "dag_run_id": f"{kind}__{len(self.runs)}", "looks": 0, "duration": None, "conf": conf}
         self.runs.insert(0, run)
         return self.shown(run)
 
@@ -42,22 +43,36 @@ class StandIn:
             case "GET", ["monitor", "health"]:
                 parts = ("metadatabase", "scheduler", "dag_processor", "triggerer")
                 return 200, {part: {"status": "unhealthy" if part in self.unhealthy else "healthy"} for part in parts}
-            case "GET", ["dags", "~", "dagRuns"]:
-                shown = [self.shown(run) for run in self.runs]
-                for run in self.runs:
-                    run["looks"] += 1
-                return 200, {"dag_runs": shown}
+            case "GET", ["dags", dag_id, "dagRuns"]:
+                return 200, {"dag_runs": self.look(dag_id)}
             case "GET", ["dags", _, "dagRuns", _, "taskInstances"]:
                 failed = {"dag_id": "dynamics_lead", "task_id": "load", "map_index": 2, "state": "failed"}
                 return 200, {"task_instances": [failed] if "failed" in self.states else []}
             case "POST", ["dags", dag_id, "dagRuns"]:
-                return 200, self.start_run(dag_id, "manual")
+                return 200, self.start_run(dag_id, "manual", body["conf"])
             case "PATCH", ["dags", dag_id]:
-                if self.runs_by_schedule and not any(run["dag_id"] == dag_id for run in self.runs):
-                    self.start_run(dag_id, "scheduled")
+                self.pause(dag_id, is_paused=body["is_paused"])
                 return 200, {}
             case _:
                 return self.answer_object(method, path, body)
+
+    def look(self, dag_id: str) -> list[dict[str, Any]]:
+        """All runs, or those of one DAG that have not ended."""
+        shown = [self.shown(run) for run in self.runs]
+        for run in self.runs:
+            run["looks"] += 1
+        if dag_id == "~":
+            return shown
+        return [run for run in shown if run["dag_id"] == dag_id and run["state"] in {"queued", "running"}]
+
+    def pause(self, dag_id: str, *, is_paused: bool) -> None:
+        """The schedule runs a DAG that has never run as soon as it is unpaused."""
+        if is_paused:
+            self.paused.add(dag_id)
+            return
+        self.paused.discard(dag_id)
+        if self.runs_by_schedule and not any(run["dag_id"] == dag_id for run in self.runs):
+            self.start_run(dag_id, "scheduled")
 
     def answer_object(self, method: str, path: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         """Connections, pools and Variables: each a body under its path."""

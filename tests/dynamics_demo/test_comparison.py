@@ -193,6 +193,24 @@ def test_a_row_in_quarantine_is_counted_and_not_missed() -> None:
     assert (result.rows, result.quarantined) == (0, 1)
 
 
+def test_a_row_that_was_deleted_here_is_counted_and_not_missed() -> None:
+    result = compare_rows(ENTITY, {KEY: expected_row(ENTITY, IN_DYNAMICS)}, {}, frozenset(), frozenset({KEY}))
+    assert result.differences == ()
+    assert (result.rows, result.deleted_here) == (0, 1)
+
+
+def test_a_row_that_was_deleted_here_and_came_back_is_found() -> None:
+    expected = {KEY: expected_row(ENTITY, IN_DYNAMICS)}
+    found = {KEY: held_row(ENTITY, IN_SQLITE, doubles=True)}
+    result = compare_rows(ENTITY, expected, found, frozenset(), frozenset({KEY}))
+    assert [(difference.key, difference.column) for difference in result.differences] == [(KEY, "")]
+
+
+def test_a_row_that_was_deleted_here_and_is_gone_there_is_found() -> None:
+    result = compare_rows(ENTITY, {}, {}, frozenset(), frozenset({KEY}))
+    assert [(difference.key, difference.column) for difference in result.differences] == [(KEY, "")]
+
+
 def test_a_row_that_dynamics_does_not_have_is_found() -> None:
     result = compare_rows(ENTITY, {}, {KEY: held_row(ENTITY, IN_SQLITE, doubles=True)}, frozenset({KEY}))
     assert [difference.key for difference in result.differences] == [KEY]

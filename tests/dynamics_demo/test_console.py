@@ -2,7 +2,7 @@
 
 import io
 
-from dynamics_demo.console import Progress, table
+from dynamics_demo.console import Progress, table, total
 
 
 class _Terminal(io.StringIO):
@@ -49,3 +49,19 @@ def test_a_table_is_aligned() -> None:
         "  Leads          1,234",
         "  Opportunities      7",
     ]
+
+
+def test_texts_are_to_the_left_whatever_they_are_written_in() -> None:
+    lines = table(
+        ("entity", "before", "after"), [("lead", "融资经理", "x"), ("lead", "a\u0301", "y")], texts=True
+    ).splitlines()
+    assert lines == [
+        "  entity  before    after",
+        "  -----------------------",
+        "  lead    融资经理  x",
+        "  lead    a\u0301         y",
+    ]
+
+
+def test_whole_numbers_are_added_up_and_seconds_are_not() -> None:
+    assert total([("Leads", 2, 1.5), ("Contacts", 3, 2.5)]) == ("total", 5, "")

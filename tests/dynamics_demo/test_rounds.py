@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from dynamics_demo.airflow_api import AirflowApi
-from dynamics_demo.entities import Entity
+from dynamics_demo.entities import REVERSE, Entity
 from dynamics_demo.problems import DemoError
-from dynamics_demo.rounds import Round
+from dynamics_demo.rounds import Round, rest
 
 ENTITIES = tuple(Entity(name, name, name, f"{name}id", f"{name}_id", ()) for name in ("lead", "contact"))
 
@@ -57,3 +57,30 @@ def test_a_round_does_not_wait_for_ever(airflow: AirflowApi, stand_in: Any) -> N
     stand_in.states = ("running",)
     with pytest.raises(DemoError, match="within 30 seconds"):
         _round(airflow, deadline=30.0).run()
+
+
+def test_a_dag_without_a_schedule_is_triggered_with_its_parameters(airflow: AirflowApi, stand_in: Any) -> None:
+    runs = Round(airflow, [REVERSE], "Run", parameters={"dry_run": True}, sleep=lambda _: None).run()
+    assert runs["reverse"].run_id.startswith("manual")
+    assert [run["conf"] for run in stand_in.runs if run["dag_id"] == "dynamics_reverse"] == [{"dry_run": True}]
+
+
+def _rest(airflow: AirflowApi, deadline: float = 300.0) -> Any:
+    seconds = itertools.count()
+    return rest(airflow, ENTITIES, deadline=deadline, clock=lambda: float(next(seconds)), sleep=lambda _: None)
+
+
+def test_dags_are_at_rest_until_the_block_ends(airflow: AirflowApi, stand_in: Any) -> None:
+    stand_in.start_run("dynamics_contact", "scheduled")
+    with _rest(airflow):
+        assert stand_in.paused == {"dynamics_lead", "dynamics_contact"}
+        assert all(stand_in.shown(run)["state"] == "success" for run in stand_in.runs)
+    assert stand_in.paused == set()
+
+
+def test_a_run_that_does_not_end_is_not_waited_for_for_ever(airflow: AirflowApi, stand_in: Any) -> None:
+    stand_in.states = ("running",)
+    stand_in.start_run("dynamics_contact", "scheduled")
+    with pytest.raises(DemoError, match="dynamics_contact did not end in 30 seconds"), _rest(airflow, 30.0):
+        pytest.fail("the block ran while something was under way")
+    assert stand_in.paused == set()

@@ -41,6 +41,17 @@ def test_faults_are_on_inside_only(address: str, capsys: pytest.CaptureFixture[s
     assert "slow struck 0 of 0 requests" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("fault", "strikes"), [("slow", [False]), ("status-503", [False, True])])
+def test_writes_are_struck_for_certain(address: str, fault: str, strikes: list[bool]) -> None:
+    with Trouble((fault,)).troubling({"control_url": address}, writing=True):
+        listed = requests.get(f"{address}/faults", timeout=5).json()["faults"]
+
+    certain = [each for each in listed if each["at"] and each["at"][0] == 1]
+    assert [each["in_batch"] for each in certain] == strikes
+    assert certain[0]["match"] == "$batch"
+    assert _active(address) == []
+
+
 def test_faults_are_off_after_an_interruption(address: str) -> None:
     def interrupted() -> None:
         with Trouble(("slow",)).troubling({"control_url": address}):

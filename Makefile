@@ -91,6 +91,14 @@ emulator: $(STAMP) ## Run the local Dynamics alone, in the foreground (ROWS=1200
 		--control-port $(or $(CONTROL_PORT),$(if $(filter 0,$(PORT)),0,$(shell expr $(PORT) + 1 2>/dev/null))) \
 		$(if $(ROWS),--rows $(ROWS)) $(if $(PROFILE),--profile $(PROFILE)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
+.PHONY: bench
+bench: $(STAMP) ## Measure the sync side by side with other ways and print a report (ONLY=reverse for one part; ARGS='--write docs/benchmarks.md' keeps it)
+	@$(BIN)/python -m bench $(if $(ONLY),--only $(ONLY)) $(ARGS)
+
+.PHONY: soak
+soak: $(STAMP) ## Play thousands of random edits, runs and crashes on both sides and check the promises (EXAMPLES=5000)
+	@SOAK_EXAMPLES=$(or $(EXAMPLES),5000) $(BIN)/pytest -n 2 tests/promises/test_two_way_machine.py $(ARGS)
+
 .PHONY: bench-emulator
 bench-emulator: $(STAMP) ## Measure the local Dynamics and print a table (ROWS=1000000; ARGS='--write file.md' keeps it)
 	@$(BIN)/python -m bench.emulator --rows $(or $(ROWS),1000000) $(ARGS)

@@ -48,8 +48,10 @@ class EmulatorProcess:
 
 
 @contextmanager
-def emulator_process(folder: Path, rows: int) -> Iterator[EmulatorProcess]:
+def emulator_process(folder: Path, rows: int, *arguments: str) -> Iterator[EmulatorProcess]:
     """Start an emulator over a folder, fill the folder if it is empty, and end the process after the block.
+
+    ``arguments`` are more words for its command line.
 
     Raises RuntimeError when the process ends before it answers.
     """
@@ -57,9 +59,12 @@ def emulator_process(folder: Path, rows: int) -> Iterator[EmulatorProcess]:
     about = folder / "connection.json"
     about.unlink(missing_ok=True)
     command = [sys.executable, "-m", "dynamics_emulator", "serve", "--folder", str(folder), "--port", "0"]
+    command += ["--rows", str(rows), *arguments]
     started = time.perf_counter()
     child = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-        [*command, "--rows", str(rows)], stdout=subprocess.DEVNULL, env={**os.environ, "PYTHONUNBUFFERED": "1"}
+        [*command, "--rows", str(rows), *arguments],
+        stdout=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
     )
     try:
         while not about.exists():

@@ -602,7 +602,7 @@ def stage(db, database_url, clock, words):
     return Stage(words.sandbox(db, database_url, clock, words.entity("two_way")), words)
 
 
-@settings(max_examples=6, **LAWS)
+@settings(max_examples=5, **LAWS)
 @given(story=STORIES)
 def test_tables_conflicts_and_history_are_those_of_the_oracle(stage, story):
     stage.begin(story)
@@ -613,7 +613,7 @@ def test_tables_conflicts_and_history_are_those_of_the_oracle(stage, story):
         assert stage.tables() == said_by(oracle)
 
 
-@settings(max_examples=3, **LAWS)
+@settings(max_examples=2, **LAWS)
 @given(story=STORIES)
 def test_a_load_does_nobodys_work_undone_and_nothing_when_it_is_repeated(stage, story):
     stage.begin(story)

@@ -17,7 +17,7 @@ from dynamics_sync.sql_words import RESERVED_WORDS
 LONGEST_NAME = 50
 
 #: Columns that the sync adds to each table; a field of the catalogue cannot take their names.
-RESERVED_COLUMNS = frozenset({"crm_version", "crm_deleted_at", "crm_read_at", "updated_at"})
+RESERVED_COLUMNS = frozenset({"crm_version", "crm_deleted_at", "crm_read_at", "updated_at", "written_at", "edited_at"})
 
 #: Names that belong to the sync's own tables and views.
 RESERVED_TABLES = re.compile(r"^(sync_|person$|opportunity_contact_role$)|_base$")
@@ -324,8 +324,8 @@ class Entity(BaseModel):
     def _check_two_way(self) -> None:
         rules = {self.rule_of(name) for name in self.fields}
         modified = self.fields.get("modifiedon")
-        if Winner.LATEST in rules and (modified is None or modified.type is not FieldType.INSTANT):
-            message = "`latest` compares with modifiedon; list it among `fields`, as type instant"
+        if Winner.LATEST in rules and (modified is None or modified.type is not FieldType.INSTANT or modified.optional):
+            message = "`latest` compares with modifiedon; list it among `fields`, as type instant and not optional"
             raise ValueError(message)
         if (self.deleted_here is DeletedHere.DEACTIVATE) != (self.inactive_state is not None):
             message = "`inactive_state` is needed by deleted_here deactivate, and by no other"

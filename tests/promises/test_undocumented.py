@@ -121,13 +121,13 @@ def _refusals(sync: Any) -> None:
     detect = {"MSCRM.SuppressDuplicateDetection": "false"}
     alike = twin.replace(b', "acme_extid": "T-1"', b"")
     _raises(errors.RecordRefused, lambda: client.send(Request("leads", method="POST", body=alike, headers=detect)))
-    stranger = replace(sync, dynamics=replace(sync.dynamics, client_id=STRANGER_CLIENT_ID)).client()
+    stranger = replace(sync, dynamics=replace(sync.dynamics, client_id=STRANGER_CLIENT_ID), tokens=None).client()
     _raises(errors.NotAMember, lambda: stranger.get_json("WhoAmI"))
     added = control.add_application(roles=[])
     control.add_role("Own rows")
     control.set_privilege("lead", "Read", "Basic", role="Own rows")
     control.assign_role("Own rows", user=added.user_id)
-    narrow = replace(sync, dynamics=sync.dynamics.as_application(added)).client()
+    narrow = replace(sync, dynamics=sync.dynamics.as_application(added), tokens=None).client()
     key = next(iter(sync.dynamics.database.rows("lead")))["leadid"]
     _raises(errors.PrivilegeMissing, lambda: narrow.get_json(f"leads({UUID(str(key))})?$select=leadid"))
     control.disable_user(added.user_id)

@@ -37,6 +37,8 @@ from dynamics_sync.store.schema import (
 )
 
 _MODIFIED = "modifiedon"
+#: Columns of the table of decisions, whose others bear the logical names of fields.
+_CHANGED, _EDITED_AT = "sync_changed", "sync_edited_at"
 
 
 class Outcome(IntEnum):
@@ -86,8 +88,8 @@ class ThreeWayMerge:
         return temporary_table(
             "sync_decided",
             sa.Column(self.key, guid_type(), primary_key=True),
-            sa.Column("changed", sa.Boolean, nullable=False),
-            sa.Column(EDITED_AT, Instant),
+            sa.Column(_CHANGED, sa.Boolean, nullable=False),
+            sa.Column(_EDITED_AT, Instant),
             *(sa.Column(field.name, sa.SmallInteger, nullable=False) for field in self.fields),
         )
 
@@ -105,8 +107,8 @@ class ThreeWayMerge:
         """Note in the base which `updated_at` the sync gave, so that an edit after it is known as one."""
         decided, ours, base = self.decided, self.ours, self.base
         same = sa.and_(base.c[self.key] == decided.c[self.key], ours.c[self.key] == decided.c[self.key])
-        values = {WRITTEN_AT: ours.c[UPDATED_AT], EDITED_AT: decided.c[EDITED_AT]}
-        connection.execute(base.update().where(same, decided.c.changed).values(values))
+        values = {WRITTEN_AT: ours.c[UPDATED_AT], EDITED_AT: decided.c[_EDITED_AT]}
+        connection.execute(base.update().where(same, decided.c[_CHANGED]).values(values))
         self.decided.drop(connection)
 
     # --- deciding --------------------------------------------------------------------------------
@@ -150,7 +152,7 @@ class ThreeWayMerge:
                     ),
                 ),
             )
-            .values(changed=True)
+            .values({_CHANGED: True})
         )
 
     def _outcome(self, field: MappedField) -> sa.ColumnElement[int]:
@@ -247,7 +249,7 @@ class ThreeWayMerge:
             for column in field.columns
         }
         state = {VERSION: incoming.c[VERSION], READ_AT: self._read_at, DELETED_AT: None}
-        changed = ours.update().where(same, decided.c.changed)
+        changed = ours.update().where(same, decided.c[_CHANGED])
         connection.execute(changed.values({**values, **state, UPDATED_AT: self.now}))
         self._update_versions(connection, state)
 

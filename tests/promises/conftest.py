@@ -224,9 +224,8 @@ class Sync:
         return sa.create_engine(url, poolclass=sa.NullPool if url.get_backend_name() == "sqlite" else None)
 
     def last_run(self, name: str) -> dict[str, Any]:
-        query = "select * from sync_run where entity = :entity and direction = 'from_dynamics' order by begun_at desc limit 1"
-        rows = self.sql(query, entity=name)
-        return rows[0]
+        mine = "entity = :entity and direction = 'from_dynamics'"
+        return self.sql(f"select * from sync_run where {mine} order by begun_at desc limit 1", entity=name)[0]
 
     def rows(self, name: str) -> dict[str, dict[str, Any]]:
         """The rows of an entity by their key, typed as the store reads them."""
@@ -387,6 +386,7 @@ def dies_at(sync: "Sync", moment: int, step: Callable[[], object]) -> bool:
             # The connections that are open belong to the parent.
             sync.database.engine.dispose(close=False)
             sync.marketer.dispose(close=False)
+            sync.wire.init_poolmanager(1, 1)
             countdown = Countdown(moment)
             sync.wire.before.append(countdown.moment)
             sync.wire.after.append(countdown.moment)
@@ -409,7 +409,7 @@ class TwoSides(Sync):
     """Leads and contacts with a few fields each, emptied between examples, settled and compared at their end."""
 
     def empty(self) -> None:
-        """Take all rows away on both sides. Watermarks stay: the next run hears of deleted records that it never had."""
+        """Take all rows away on both sides. Watermarks stay: the next run hears of deletions of unknown records."""
         for set_name, key in (("leads", "leadid"), ("contacts", "contactid")):
             for row in self.their_rows(set_name, key):
                 self.api("DELETE", f"{set_name}({row})")

@@ -241,7 +241,7 @@ def test_dynamics_refuses_everything(sides: Any) -> None:
 
 
 def test_the_marketing_database_refuses_the_commit(sides: Any) -> None:
-    """Dynamics has committed when our transaction fails: all of it is undone, and the next try finds what was written."""
+    """Dynamics has committed when our transaction fails: that is undone, and the next try finds what was written."""
     run_key = sides.collect()
     (reference,) = sides.plan(run_key)
     refuse_history(sides)

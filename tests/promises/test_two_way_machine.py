@@ -193,8 +193,8 @@ class TwoWay(RuleBasedStateMachine):
 
     def check_creations(self) -> None:
         """Nothing was made twice: each record was born once, on one of the sides."""
-        for entity in SIDES:
-            there = set(self.sync.their_rows(*SIDES[entity]))
+        for entity, side in SIDES.items():
+            there = set(self.sync.their_rows(*side))
             born = {key for key, table in self.born_here.items() if table == entity}
             assert there <= born | self.born_there
             missing = born - there - self.deleted_here - self.deleted_there

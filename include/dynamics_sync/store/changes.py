@@ -74,6 +74,16 @@ def collect_records(
     connection.execute(SYNC_PLAN.update().where(mine).values(batch=batch))
 
 
+#: Made once, so that statements about them are compiled once.
+_TOUCHED = temporary_table("sync_touched", sa.Column("key", guid_type(), primary_key=True))
+_FOUND = temporary_table(
+    "sync_found",
+    sa.Column("key", guid_type(), primary_key=True),
+    sa.Column("operation", sa.String(20), nullable=False),
+    sa.Column(VERSION, sa.BigInteger, nullable=False),
+)
+
+
 @dataclass(frozen=True)
 class _Collection:
     """The statements of one collection."""
@@ -96,18 +106,8 @@ class _Collection:
     def key(self) -> str:
         return self.entity.key.column
 
-    @cached_property
-    def touched(self) -> sa.Table:
-        return temporary_table("sync_touched", sa.Column("key", guid_type(), primary_key=True))
-
-    @cached_property
-    def found(self) -> sa.Table:
-        return temporary_table(
-            "sync_found",
-            sa.Column("key", guid_type(), primary_key=True),
-            sa.Column("operation", sa.String(20), nullable=False),
-            sa.Column(VERSION, sa.BigInteger, nullable=False),
-        )
+    touched = _TOUCHED
+    found = _FOUND
 
     def collect(self, connection: sa.Connection) -> Collected:
         if self.is_narrow:

@@ -10,6 +10,10 @@ from dynamics_sync.store.column_types import guid_type
 from dynamics_sync.store.database import MarketingDatabase
 from dynamics_sync.store.schema import DELETED_AT, VERSION, mirror_table
 
+#: Made once, so that statements about it are compiled once.
+_NAMED = temporary_table(
+    "sync_keys", sa.Column("id", guid_type(), primary_key=True), sa.Column("version", sa.BigInteger)
+)
 _KEYS = pa.schema([("id", pa.string()), ("version", pa.int64())])
 
 
@@ -33,9 +37,7 @@ def keys_to_fetch(db: MarketingDatabase, entity: Entity, keys: pa.Table) -> pa.T
 
 def ingest_keys(connection: sa.Connection, keys: pa.Table) -> sa.Table:
     """Bring keys (id string, version int64) into a temporary table, each id once."""
-    named = temporary_table(
-        "sync_keys", sa.Column("id", guid_type(), primary_key=True), sa.Column("version", sa.BigInteger)
-    )
+    named = _NAMED
     rows = keys.select(_KEYS.names).cast(_KEYS)
     rows = rows.set_column(0, _KEYS.field("id"), pc.ascii_lower(rows["id"]))
     ingest(connection, named, [unique_rows(rows, "id", "version")])

@@ -11,7 +11,7 @@ transaction brings what changed from there to the marketing table, field by fiel
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -122,20 +122,25 @@ def entity_lock(entity: Entity) -> str:
 def _ingest_rows(
     connection: sa.Connection, entity: Entity, columns: Sequence[Column], pages: Iterable[pa.Table]
 ) -> sa.Table:
-    held = mirror_table(entity)
-    # The primary key begins with the record's own: its index finds repeated rows, and the row to merge.
-    incoming = temporary_table(
-        "sync_incoming",
-        sa.Column(entity.key.column, held.c[entity.key.column].type, primary_key=True),
-        sa.Column(VERSION, sa.BigInteger, primary_key=True, autoincrement=False),
-        sa.Column(_POSITION, sa.BigInteger, primary_key=True, autoincrement=False),
-        *(sa.Column(column.name, held.c[column.name].type) for column in columns),
-    )
+    incoming = _incoming_table(mirror_table(entity), entity.key.column, tuple(column.name for column in columns))
     names = {entity.key.column, VERSION, *(column.name for column in columns)}
     schema = pa.schema([field for field in rows_schema(entity) if field.name in names])
     guids = {entity.key.column, *(column.name for column in columns if column.kind is ColumnKind.GUID)}
     ingest(connection, incoming, _numbered(_conform(page, schema, guids) for page in pages))
     return incoming
+
+
+@lru_cache(maxsize=64)
+def _incoming_table(held: sa.Table, key: str, names: tuple[str, ...]) -> sa.Table:
+    """Return the temporary table for rows of such columns; the same one again, so that statements are compiled once."""
+    # The primary key begins with the record's own: its index finds repeated rows, and the row to merge.
+    return temporary_table(
+        "sync_incoming",
+        sa.Column(key, held.c[key].type, primary_key=True),
+        sa.Column(VERSION, sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column(_POSITION, sa.BigInteger, primary_key=True, autoincrement=False),
+        *(sa.Column(name, held.c[name].type) for name in names),
+    )
 
 
 def _conform(page: pa.Table, schema: pa.Schema, guids: set[str]) -> pa.Table:

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -85,13 +85,7 @@ class ThreeWayMerge:
 
     @cached_property
     def decided(self) -> sa.Table:
-        return temporary_table(
-            "sync_decided",
-            sa.Column(self.key, guid_type(), primary_key=True),
-            sa.Column(_CHANGED, sa.Boolean, nullable=False),
-            sa.Column(_EDITED_AT, Instant),
-            *(sa.Column(field.name, sa.SmallInteger, nullable=False) for field in self.fields),
-        )
+        return _decided_table(self.key, tuple(field.name for field in self.fields))
 
     def before_base(self, connection: sa.Connection) -> None:
         """Decide, write conflicts and history, and bring ours up to date."""
@@ -283,6 +277,18 @@ class ThreeWayMerge:
             ~sa.exists().where(ours.c[self.key] == incoming.c[self.key]).select_from(ours),
         )
         connection.execute(ours.insert().from_select([*names, READ_AT, UPDATED_AT], rows))
+
+
+@lru_cache(maxsize=64)
+def _decided_table(key: str, fields: tuple[str, ...]) -> sa.Table:
+    """Return the temporary table of decisions; the same one again, so that statements about it are compiled once."""
+    return temporary_table(
+        "sync_decided",
+        sa.Column(key, guid_type(), primary_key=True),
+        sa.Column(_CHANGED, sa.Boolean, nullable=False),
+        sa.Column(_EDITED_AT, Instant),
+        *(sa.Column(field, sa.SmallInteger, nullable=False) for field in fields),
+    )
 
 
 def lock_rows(connection: sa.Connection, entity: Entity, keys: sa.ColumnElement[Any]) -> None:

@@ -300,7 +300,7 @@ class Entity(BaseModel):
         if (self.direction is Direction.TWO_WAY) != (self.wins is not None):
             message = "`wins` is needed by direction two_way, and by no other"
             raise ValueError(message)
-        if RESERVED_TABLES.match(self.table):
+        if RESERVED_TABLES.search(self.table):
             message = f"the table name {self.table} is kept for the sync's own tables and views"
             raise ValueError(message)
         self._check_wins()

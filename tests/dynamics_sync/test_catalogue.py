@@ -8,9 +8,10 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from dynamics_sync.catalogue import DEFAULT_FOLDER, Catalogue, catalogue_folder, load_catalogue, load_entity
-from dynamics_sync.entity import RESERVED_COLUMNS, Column, ColumnKind, FieldType
+from dynamics_sync.entity import RESERVED_COLUMNS, Column, ColumnKind, Entity, FieldType
 from dynamics_sync.errors import CatalogueError
 
 GOOD = """\
@@ -253,13 +254,13 @@ def test_a_word_that_a_field_lacks_is_named_at_the_field(refusal: Refusal, word:
     assert f"visit.yaml:7: `fields.acme_fee.{word}` is missing" in refusal(text)
 
 
-@pytest.mark.parametrize("column", sorted(RESERVED_COLUMNS - {"updated_at", "crm_deleted_at", "crm_read_at"}))
+@pytest.mark.parametrize("column", sorted(name for name in RESERVED_COLUMNS if not name.endswith("_at")))
 def test_a_column_of_the_sync_cannot_be_taken_by_a_field(refusal: Refusal, column: str) -> None:
     message = refusal(GOOD.replace("column: fee", f"column: {column}"))
     assert f"the column name {column} is kept for the sync" in message
 
 
-@pytest.mark.parametrize("column", ["updated_at", "crm_deleted_at", "crm_read_at"])
+@pytest.mark.parametrize("column", sorted(name for name in RESERVED_COLUMNS if name.endswith("_at")))
 def test_an_instant_of_the_sync_cannot_be_taken_by_a_field(refusal: Refusal, column: str) -> None:
     text = GOOD.replace("column: fee", f"column: {column}").replace("type: money", "type: instant")
     assert f"the column name {column} is kept for the sync" in refusal(text)
@@ -384,3 +385,82 @@ def test_the_folder_comes_from_the_environment(tmp_path: Path, monkeypatch: pyte
     assert catalogue_folder() == DEFAULT_FOLDER
     monkeypatch.delenv("DYNAMICS_SYNC_CATALOGUE")
     assert catalogue_folder() == DEFAULT_FOLDER
+
+
+# --- both ways ------------------------------------------------------------------------------------------
+
+
+TWO_WAY: dict[str, Any] = {
+    "entity": "sample",
+    "table": "sample",
+    "title": "Samples",
+    "direction": "two_way",
+    "wins": "marketing",
+    "key": {"name": "sampleid", "column": "sample_id"},
+    "fields": {
+        "name": {"column": "name", "type": "text"},
+        "score": {"column": "score", "type": "integer"},
+        "statecode": {"column": "state", "type": "option"},
+        "owner": {"column": "owner", "type": "lookup", "targets": ["team"]},
+        "modifiedon": {"column": "modified_at", "type": "instant", "direction": "from_dynamics"},
+    },
+}
+
+
+def test_the_words_of_an_entity_that_goes_both_ways() -> None:
+    words = {
+        "match": ["name"],
+        "create_when": [{"field": "score", "is": "at_least", "value": 50}, {"field": "name", "is": "filled"}],
+        "deleted_here": "deactivate",
+        "inactive_state": 1,
+        "approve_above": 5,
+    }
+    entity = Entity.model_validate({**TWO_WAY, **words})
+    assert [field.rule for field in entity.mapped_fields] == ["marketing"] * 4 + ["dynamics"]
+    assert [field.name for field in entity.mapped_fields if field.is_owned_by_dynamics] == ["modifiedon"]
+    assert Entity.model_validate(entity.model_dump(by_alias=True)) == entity
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ({"match": ["nothing"]}, "`match` names nothing, which is not among `fields`"),
+        ({"match": ["owner"]}, "`match` cannot use owner, a field of type lookup"),
+        ({"deleted_here": "deactivate"}, "`inactive_state` is needed by deleted_here deactivate"),
+        ({"inactive_state": 1}, "`inactive_state` is needed by deleted_here deactivate"),
+        (
+            {"create_when": [{"field": "score", "is": "at_least"}]},
+            "`value` is needed by all tests but filled and blank",
+        ),
+        ({"create_when": [{"field": "score", "is": "filled", "value": 1}]}, "`value` is needed by all tests"),
+        ({"create_when": [{"field": "score", "is": "equal", "value": "x"}]}, "cannot compare score"),
+        ({"create_when": [{"field": "score", "is": "equal", "value": True}]}, "cannot compare score"),
+        ({"create_when": [{"field": "gone", "is": "filled"}]}, "`create_when` names gone"),
+        ({"table": "sample_base"}, "is kept for the sync's own tables"),
+    ],
+)
+def test_words_that_contradict_each_other(words: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        Entity.model_validate({**TWO_WAY, **words})
+
+
+def test_latest_needs_the_time_of_the_change_in_dynamics() -> None:
+    fields = {name: spec for name, spec in TWO_WAY["fields"].items() if name != "modifiedon"}
+    with pytest.raises(ValidationError, match="`latest` compares with modifiedon"):
+        Entity.model_validate({**TWO_WAY, "wins": "latest", "fields": fields})
+
+
+@pytest.mark.parametrize("word", ["match", "create_when", "approve_above", "deleted_here", "detect_duplicates"])
+def test_words_of_both_ways_belong_to_no_other_direction(word: str) -> None:
+    value = {"match": ["name"], "create_when": [{"field": "name", "is": "filled"}], "approve_above": 5,
+             "deleted_here": "delete", "detect_duplicates": False}[word]  # fmt: skip
+    fields = {"name": TWO_WAY["fields"]["name"]}
+    one_way = {**TWO_WAY, "direction": "from_dynamics", "wins": None, "fields": fields, word: value}
+    with pytest.raises(ValidationError, match=f"`{word}` belongs to direction two_way"):
+        Entity.model_validate(one_way)
+
+
+def test_a_field_of_dynamics_has_no_rule() -> None:
+    fields = {"name": {"column": "name", "type": "text", "direction": "from_dynamics", "wins": "review"}}
+    with pytest.raises(ValidationError, match="`wins` has no meaning beside direction from_dynamics"):
+        Entity.model_validate({**TWO_WAY, "fields": fields})

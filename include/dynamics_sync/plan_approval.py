@@ -30,10 +30,10 @@ class PlanApproval(ApprovalOperator):
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
         """Go on, or note the refusal and leave out what follows."""
-        answer = super().execute_complete(context, event)
-        if answer["chosen_options"] == [self.REJECT]:
+        # First, as Airflow leaves by an exception where it skips what follows.
+        if event.get("chosen_options") == [self.REJECT]:
             # Imported here because parsing must not pay for the database.
             from dynamics_sync import airflow_tasks  # noqa: PLC0415 - see above
 
             airflow_tasks.refuse_plan(self._entities)
-        return answer
+        return super().execute_complete(context, event)

@@ -116,10 +116,12 @@ class AirflowApi:
         answer = self.call("GET", "/dags/~/dagRuns", params={"order_by": "-run_after", "limit": 100})
         return [_run(row) for row in answer.json()["dag_runs"]]
 
-    def waiting_runs(self, dag_id: str) -> list[Run]:
-        """Return the runs of a DAG that have not ended."""
+    def is_busy(self, dag_id: str) -> bool:
+        """Whether a run of a DAG has not ended, or an asset that was updated is about to bring one about."""
         parameters: dict[str, Any] = {"state": ["queued", "running"]}
-        return [_run(row) for row in self.call("GET", f"/dags/{dag_id}/dagRuns", params=parameters).json()["dag_runs"]]
+        if self.call("GET", f"/dags/{dag_id}/dagRuns", params=parameters).json()["dag_runs"]:
+            return True
+        return bool(self.call("GET", f"/dags/{dag_id}/assets/queuedEvents").json()["queued_events"])
 
     def running_tasks(self) -> list[str]:
         """Return which tasks run or wait to be tried again, as `lead begin`."""

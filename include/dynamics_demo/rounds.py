@@ -126,7 +126,7 @@ def rest(
 def _is_busy(airflow: AirflowApi, entity: Entity) -> bool:
     """Pause a DAG unless a run is under way, which would stand still."""
     airflow.pause(entity.dag_id)
-    if not airflow.waiting_runs(entity.dag_id):
+    if not airflow.is_busy(entity.dag_id):
         return False
     airflow.unpause(entity.dag_id)
     return True

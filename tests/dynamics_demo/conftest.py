@@ -29,6 +29,7 @@ class StandIn:
     tokens: int = 0
     unhealthy: tuple[str, ...] = ()
     paused: set[str] = field(default_factory=set)
+    queued_events: list[dict[str, Any]] = field(default_factory=list)
 
     def start_run(self, dag_id: str, kind: str, conf: dict[str, Any] | None = None) -> dict[str, Any]:
         run = {"dag_id": dag_id, "dag_run_id": f"{kind}__{len(self.runs)}", "looks": 0, "duration": None, "conf": conf}
@@ -43,8 +44,8 @@ class StandIn:
             case "GET", ["monitor", "health"]:
                 parts = ("metadatabase", "scheduler", "dag_processor", "triggerer")
                 return 200, {part: {"status": "unhealthy" if part in self.unhealthy else "healthy"} for part in parts}
-            case "GET", ["dags", dag_id, "dagRuns"]:
-                return 200, {"dag_runs": self.look(dag_id)}
+            case "GET", ["dags", dag_id, *listed] if listed[-1] in ("dagRuns", "queuedEvents"):
+                return 200, self.look(dag_id) if listed == ["dagRuns"] else self.next_event()
             case "GET", ["dags", _, "dagRuns", _, "taskInstances"]:
                 failed = {"dag_id": "dynamics_lead", "task_id": "load", "map_index": 2, "state": "failed"}
                 return 200, {"task_instances": [failed] if "failed" in self.states else []}
@@ -56,14 +57,19 @@ class StandIn:
             case _:
                 return self.answer_object(method, path, body)
 
-    def look(self, dag_id: str) -> list[dict[str, Any]]:
+    def next_event(self) -> dict[str, Any]:
+        """An event that an asset has brought about and no run has taken up; each is shown once."""
+        return {"queued_events": [self.queued_events.pop()] if self.queued_events else []}
+
+    def look(self, dag_id: str) -> dict[str, Any]:
         """All runs, or those of one DAG that have not ended."""
         shown = [self.shown(run) for run in self.runs]
         for run in self.runs:
             run["looks"] += 1
         if dag_id == "~":
-            return shown
-        return [run for run in shown if run["dag_id"] == dag_id and run["state"] in {"queued", "running"}]
+            return {"dag_runs": shown}
+        mine = [run for run in shown if run["dag_id"] == dag_id]
+        return {"dag_runs": [run for run in mine if run["state"] in {"queued", "running"}]}
 
     def pause(self, dag_id: str, *, is_paused: bool) -> None:
         """The schedule runs a DAG that has never run as soon as it is unpaused."""

@@ -78,6 +78,13 @@ def test_dags_are_at_rest_until_the_block_ends(airflow: AirflowApi, stand_in: An
     assert stand_in.paused == set()
 
 
+def test_a_run_that_an_asset_is_about_to_bring_about_is_waited_for(airflow: AirflowApi, stand_in: Any) -> None:
+    stand_in.queued_events = [{"asset_id": 1}]
+    with _rest(airflow):
+        assert stand_in.queued_events == []
+        assert stand_in.paused == {"dynamics_lead", "dynamics_contact"}
+
+
 def test_a_run_that_does_not_end_is_not_waited_for_for_ever(airflow: AirflowApi, stand_in: Any) -> None:
     stand_in.states = ("running",)
     stand_in.start_run("dynamics_contact", "scheduled")

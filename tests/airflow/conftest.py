@@ -7,12 +7,13 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 import psutil
+import psycopg
 import pytest
 import requests
 
@@ -31,6 +32,7 @@ from dynamics_demo.installation import (
 )
 from dynamics_demo.marketing import MarketingDatabase
 from dynamics_demo.ports import choose_port
+from dynamics_demo.postgres import postgres_url
 from dynamics_demo.processes import start_process
 from dynamics_demo.services import Sample, Services
 from dynamics_demo.start import start_installation
@@ -39,6 +41,9 @@ ROOT = Path(__file__).parents[2]
 
 #: Seconds. Far more than an idle machine needs; a busy one may take it.
 PATIENCE = 180.0
+
+#: A plan with more records of an entity than these has to be approved.
+APPROVE_ABOVE = 2
 
 _ROWS = 1_500
 #: Small enough that the sample's leads and contacts make several slices, and a slice several pages.
@@ -83,6 +88,7 @@ class Site:
     connection: Mapping[str, str]
     marketing: MarketingDatabase
     metadata: str
+    taken: list[str] = field(default_factory=list)
 
     @property
     def password(self) -> str:
@@ -140,6 +146,69 @@ class Site:
         """The logs of all tries of all tasks of a run."""
         tasks = self.tasks(run)
         return "\n".join(self.log(task, attempt + 1) for task in tasks for attempt in range(task["try_number"]))
+
+    def task(self, run: Json, task_id: str) -> Json:
+        """The one task instance of that name."""
+        (found,) = (task for task in self.tasks(run) if task["task_id"] == task_id)
+        return found
+
+    def states(self, run: Json) -> dict[str, str]:
+        """The state of each task of a run; of mapped ones, that of the last."""
+        return {task["task_id"]: task["state"] for task in self.tasks(run)}
+
+    def open_leads(self, count: int) -> list[str]:
+        """Keys of leads that can be changed, each time others; not the first ones, nor the personal ones."""
+        condition = f"statecode eq 0 and lastname ne '{_PERSONAL['lastname']}'"
+        keys = [row["leadid"] for row in self.dynamics.rows("lead", ("leadid",), condition)]
+        found = [key for key in reversed(keys) if key not in self.taken][:count]
+        self.taken.extend(found)
+        return found
+
+    def titles(self, keys: list[str]) -> set[str | None]:
+        """The job titles that leads have in Dynamics."""
+        rows = self.dynamics.rows("lead", ("leadid", "jobtitle"))
+        return {row["jobtitle"] for row in rows if row["leadid"] in keys}
+
+    def entitle(self, keys: list[str], title: str) -> None:
+        """Write a job title into the table of leads, as a marketer would."""
+        for key in keys:
+            assert self.marketing.write("UPDATE lead SET job_title = ? WHERE lead_id = ?", [title, key]) == 1
+
+    def hold_history(self, key: str) -> psycopg.Connection[Any]:
+        """Keep a title that is written to a lead from being recorded, until the connection is rolled back."""
+        connection = psycopg.connect(postgres_url(self.marketing.socket_folder, "marketing"))
+        # Whoever notes the same version of the same value has to wait whether this is committed.
+        connection.execute(
+            "INSERT INTO sync_history (entity, record_id, column_name, side, rule, crm_version, run_id, changed_at)"
+            " SELECT 'lead', lead_id, 'job_title', 'dynamics', 'held', crm_version, 'held', now()"
+            " FROM lead WHERE lead_id = %s",
+            [key],
+        )
+        return connection
+
+    def reverse_run(self, run: Json, entity: str = "lead") -> Json:
+        """What the table sync_run says of a run of dynamics_reverse."""
+        query = "SELECT * FROM sync_run WHERE direction = 'to_dynamics' AND entity = ? AND run_id = ?"
+        (row,) = self.marketing.rows(query, [entity, run["dag_run_id"]])
+        return row
+
+    def request(self, run: Json) -> Json:
+        """Wait until a run waits for a person, and return the request."""
+        wait_for(lambda: self.states(run).get("approve") == "awaiting_input", "a run that waits for approval")
+        # Airflow takes an answer for the end of a lost task if it comes before the scheduler knows that the task waits.
+        parts = ("task_id=approve", f"run_id={run['dag_run_id']}", "state=awaiting_input", "executor_state=success")
+        wait_for(lambda: any(all(part in line for part in parts) for line in self._scheduler_log()), "the scheduler")
+        return dict(self.get(self._request_path(run)))
+
+    def decide(self, run: Json, option: str) -> None:
+        """Answer the request of a run."""
+        self.airflow.call("PATCH", self._request_path(run), json={"chosen_options": [option], "params_input": {}})
+
+    def _scheduler_log(self) -> list[str]:
+        return self.services.log_of("airflow").read_text(errors="replace").splitlines()
+
+    def _request_path(self, run: Json) -> str:
+        return f"{_place(run)}/taskInstances/approve/-1/hitlDetails"
 
     def xcoms(self, run: Json) -> str:
         """All XComs of a run, keys and values."""
@@ -215,9 +284,23 @@ def site() -> Iterator[Site]:
         installation.prepare()
         services = Services(installation, _ports(installation))
         stack.callback(services.stop)
-        started = _started(services)
+        catalogue = _catalogue(Path(folder) / "catalogue")
+        with pytest.MonkeyPatch.context() as patch:
+            # What is started now keeps it; tests of others in this process must not.
+            patch.setenv("DYNAMICS_SYNC_CATALOGUE", str(catalogue))
+            started = _started(services)
         stack.callback(started.airflow.close)
         yield started
+
+
+def _catalogue(folder: Path) -> Path:
+    """Copy the catalogue, with small limits for what may be written to Dynamics unseen."""
+    folder.mkdir()
+    for path in (ROOT / "include" / "entities").glob("*.yaml"):
+        text = path.read_text(encoding="utf-8")
+        limit = f"approve_above: {APPROVE_ABOVE}\n" if "direction: two_way\n" in text else ""
+        (folder / path.name).write_text(text + limit, encoding="utf-8")
+    return folder
 
 
 def _ports(installation: Installation) -> Mapping[str, int]:

@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page, expect, sync_playwright
 
+from dynamics_demo.entities import REVERSE, Entity
+from dynamics_demo.rounds import rest
 from dynamics_sync.dag_factory import MODES
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -101,6 +103,45 @@ def test_parameters_that_contradict_each_other_fail_at_once(site: Any, copied_ac
     assert said in site.log(tasks["begin"], 1)
     row = site.sync_run(run)
     assert (row["state"], row["error_code"], row["read_rows"]) == ("failed", "DS-104", 0)
+
+
+# --- written to Dynamics, and killed meanwhile ---------------------------------------------------------
+
+#: Values that stand nowhere but in rows that are written to Dynamics.
+TITLES = ("Zuckerwattendreherin", "Purkkaviritelmä")
+
+
+@pytest.fixture(scope="module")
+def edited(site: Any, killed: Any) -> list[str]:
+    """A lead that was edited with SQL."""
+    keys: list[str] = site.open_leads(1)
+    site.entitle(keys, TITLES[0])
+    return keys
+
+
+@pytest.fixture(scope="module")
+def stuck(site: Any, edited: list[str]) -> dict[str, Any]:
+    """The task that has written the edited lead and did not come to record it, as it was killed."""
+
+    def writing() -> dict[str, Any] | None:
+        if site.titles(edited) != {TITLES[0]}:
+            return None
+        tasks = [task for run in site.runs(REVERSE.dag_id, "asset_triggered") for task in site.tasks(run)]
+        (found,) = (task for task in tasks if task["task_id"] == "apply" and task["state"] == "running")
+        return dict(found)
+
+    with site.hold_history(edited[0]) as history:
+        site.airflow.unpause(REVERSE.dag_id)
+        site.trigger("dynamics_lead", mode="ids", ids=edited[0])
+        victim: dict[str, Any] = site.wait_for(writing, "a title that is written to Dynamics")
+        site.worker(victim["pid"]).kill()
+        history.rollback()
+    return victim
+
+
+def test_a_run_that_copies_brings_about_one_that_writes(site: Any, stuck: dict[str, Any]) -> None:
+    # It is tried again after 20 to 40 seconds, while the tests that follow run.
+    site.wait_for(lambda: same_task(site, stuck)["state"] == "up_for_retry", "that Airflow will try the task again")
 
 
 # --- the connection form -----------------------------------------------------------------------------
@@ -266,6 +307,85 @@ def test_the_killed_extract_went_on_where_it_stopped(site: Any, killed: dict[str
     assert (compared.differences, compared.quarantined) == ((), 0)
 
 
+def test_the_killed_write_was_tried_again_and_is_done_once(site: Any, edited: list[str], stuck: dict[str, Any]) -> None:
+    site.succeeded(stuck)
+    assert same_task(site, stuck)["try_number"] == 2
+    assert site.titles(edited) == {TITLES[0]}
+    counts = site.reverse_run(stuck)
+    assert (counts["state"], counts["read_rows"], counts["updated"] + counts["unchanged"]) == ("success", 1, 1)
+    written = site.marketing.rows("SELECT * FROM sync_history WHERE side = 'dynamics' AND record_id = ?", edited)
+    assert [(row["column_name"], row["new_value"]) for row in written] == [("job_title", TITLES[0])]
+
+
+# --- a plan, and who approves it -----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def many(site: Any, stuck: Any, killed: Any) -> Iterator[list[str]]:
+    """More edited leads than may be written unseen, while no run comes about by itself."""
+    for run in (stuck, killed):
+        site.finished(run)
+    with rest(site.airflow, [Entity(name, name, name, "", "", ()) for name in ("lead", "contact")]):
+        site.wait_for(lambda: not site.airflow.is_busy(REVERSE.dag_id), "the end of what runs")
+        keys: list[str] = site.open_leads(3)
+        site.entitle(keys, TITLES[1])
+        yield keys
+
+
+@pytest.fixture(scope="module")
+def dry_run(site: Any, many: list[str]) -> dict[str, Any]:
+    """A dry run of the edits, which has ended well."""
+    found: dict[str, Any] = site.succeeded(site.trigger(REVERSE.dag_id, dry_run=True))
+    return found
+
+
+def test_a_dry_run_ends_after_its_plan(site: Any, many: list[str], dry_run: dict[str, Any]) -> None:
+    states = {"collect": "success", "plan": "success", "approve": "success", "apply": "skipped", "record": "success"}
+    assert site.states(dry_run) == states
+    assert TITLES[1] not in site.titles(many)
+    counts = site.reverse_run(dry_run)
+    assert (counts["mode"], counts["read_rows"], counts["postponed"]) == ("changes, dry run", 3, 3)
+    rows = list(site.marketing.rows("SELECT * FROM sync_plan WHERE run_id = ?", [dry_run["dag_run_id"]]))
+    assert {(str(row["record_id"]), row["new_value"]) for row in rows} == {(key, TITLES[1]) for key in many}
+
+
+def test_a_large_plan_is_refused_and_the_next_run_asks_again(site: Any, many: list[str], dry_run: Any) -> None:
+    run = site.trigger(REVERSE.dag_id)
+    request = site.request(run)
+    assert request["subject"] == "Write 3 records to Dynamics?"
+    assert "| lead | update | 3 | 3 |" in request["body"]
+    assert f"run_id = '{run['dag_run_id']}'" in request["body"]
+    assert TITLES[1] not in str(request)
+    site.decide(run, "Reject")
+    site.finished(run)
+    states = {"collect": "success", "plan": "success", "approve": "success", "apply": "skipped", "record": "skipped"}
+    assert site.states(run) == states
+    counts = site.reverse_run(run)
+    assert (counts["state"], counts["error_code"]) == ("failed", "DS-709")
+    assert TITLES[1] not in site.titles(many)
+    again = site.trigger(REVERSE.dag_id)
+    assert site.request(again)["subject"] == request["subject"]
+
+
+def test_a_large_plan_is_approved_and_carried_out(site: Any, many: list[str], dry_run: Any) -> None:
+    (run,) = (run for run in site.runs(REVERSE.dag_id, "manual") if run["state"] not in {"success", "failed"})
+    site.decide(run, "Approve")
+    site.succeeded(run)
+    assert site.titles(many) == {TITLES[1]}
+    counts = site.reverse_run(run)
+    assert (counts["state"], counts["read_rows"], counts["updated"]) == ("success", 3, 3)
+    assert site.compare("lead").differences == ()
+
+
+def test_housekeeping_removes_old_plans_only(site: Any, dry_run: dict[str, Any]) -> None:
+    old = "UPDATE sync_plan SET planned_at = '2020-02-20 20:20:20' WHERE run_id = ?"
+    assert site.marketing.write(old, [dry_run["dag_run_id"]]) == 3
+    before = site.marketing.number("SELECT count(*) FROM sync_plan")
+    site.airflow.unpause("dynamics_operations")
+    site.succeeded(site.trigger("dynamics_operations"))
+    assert site.marketing.number("SELECT count(*) FROM sync_plan") == before - 3
+
+
 def test_no_record_and_no_secret_stands_in_logs_or_xcoms(site: Any, first_copy: Any, personal: dict[str, str]) -> None:
     runs = [run for run in site.get("/dags/~/dagRuns", limit=100)["dag_runs"] if run["state"] in {"success", "failed"}]
     said = [site.xcoms(run) for run in runs]
@@ -277,5 +397,5 @@ def test_no_record_and_no_secret_stands_in_logs_or_xcoms(site: Any, first_copy: 
         row["emailaddress1"] for table in ("lead", "contact") for row in site.dynamics.rows(table, ("emailaddress1",))
     } - {None}
     assert len(addresses) > 100
-    words = {*personal.values(), *addresses, site.connection["client_secret"], "Bearer ey"}
+    words = {*TITLES, *personal.values(), *addresses, site.connection["client_secret"], "Bearer ey"}
     assert {word for word in words if word in text} == set()

@@ -94,6 +94,7 @@ class Sync:
     #: Words of the catalogue that a test sets otherwise, by entity.
     changed: dict[str, dict[str, Any]] = field(default_factory=dict)
     _made: dict[str, Any] = field(default_factory=dict)
+    _databases: dict[str, MarketingDatabase] = field(default_factory=dict)
 
     @property
     def services(self) -> Services:
@@ -121,13 +122,16 @@ class Sync:
         options = {"sleep": self.waits.append, **options}
         return DataverseClient(self.dynamics.url, session, self.tokens, **options)
 
-    @cached_property
+    @property
     def database(self) -> MarketingDatabase:
         """The marketing database, for all tasks of a test: its engine keeps the statements that it has compiled."""
-        return MarketingDatabase.open(self.database_url)
+        if self.database_url not in self._databases:
+            self._databases[self.database_url] = MarketingDatabase.open(self.database_url)
+        return self._databases[self.database_url]
 
     def close(self) -> None:
-        self.database.close()
+        for database in self._databases.values():
+            database.close()
         self.marketer.dispose()
 
     def open_database(self) -> MarketingDatabase:

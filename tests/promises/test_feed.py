@@ -18,8 +18,10 @@ def test_first_delta_link_comes_with_the_check_of_the_first_copy(sync: Any) -> N
     assert sync.watermark("lead").delta_link is None
     with sync.open_database() as database, database.writing() as connection:
         # As if the copy had missed one row and read another one in an older version.
-        connection.exec_driver_sql(f"delete from lead where lead_id = '{ids[0]}'")
-        connection.exec_driver_sql(f"update lead set last_name = 'Old', crm_version = 1 where lead_id = '{ids[1]}'")
+        for table in ("lead", "lead_base"):
+            connection.exec_driver_sql(f"delete from {table} where lead_id = '{ids[0]}'")
+            old = f"update {table} set last_name = 'Old', crm_version = 1 where lead_id = '{ids[1]}'"
+            connection.exec_driver_sql(old)
     check = sync.run("lead")
     assert (check["inserted"], check["updated"], check["deleted"]) == (1, 1, 0)
     assert {key: row["last_name"] for key, row in sync.living("lead").items()} == {
@@ -270,8 +272,9 @@ def test_database_that_was_restored_to_an_earlier_state_is_filled_up(sync: Any, 
     sync.run("lead")
     version = backup["rows"][kept]["crm_version"]
     with sync.open_database() as database, database.writing() as connection:
-        connection.exec_driver_sql(f"DELETE FROM lead WHERE lead_id = '{added}'")
-        connection.exec_driver_sql(f"UPDATE lead SET last_name = 'Kept', crm_version = {version}")
+        for table in ("lead", "lead_base"):
+            connection.exec_driver_sql(f"DELETE FROM {table} WHERE lead_id = '{added}'")
+            connection.exec_driver_sql(f"UPDATE {table} SET last_name = 'Kept', crm_version = {version}")
         connection.exec_driver_sql(f"DELETE FROM sync_run WHERE run_id = 'run {backup['runs'] + 1}'")
     run = sync.run("lead")
     assert (run["inserted"], run["updated"]) == (1, 1)

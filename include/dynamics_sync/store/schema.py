@@ -153,7 +153,11 @@ def ensure_tables(db: MarketingDatabase, entity: Entity) -> tuple[str, ...]:
                 # It went one way until now, so that what is held is what Dynamics said.
                 done = (*done, *_ensure_table(connection, base), _fill_base(connection, table, base))
             else:
+                had_base = inspector.has_table(base.name)
                 done = (*done, *_ensure_table(connection, base))
+                if had_base and not was_there:
+                    # A table that is gone is not a table of which all rows were deleted.
+                    done = (*done, _fill_from_base(connection, table, base))
             ensure_touch_trigger(connection, table, (UPDATED_AT, VERSION, READ_AT, DELETED_AT))
         return done
 
@@ -163,6 +167,14 @@ def _ensure_table(connection: sa.Connection, table: sa.Table) -> tuple[str, ...]
         return _extend(connection, table)
     table.create(connection)
     return (f"created table {table.name}",)
+
+
+def _fill_from_base(connection: sa.Connection, table: sa.Table, base: sa.Table) -> str:
+    names = [column.name for column in table.columns]
+    connection.execute(table.insert().from_select(names, sa.select(*(base.c[name] for name in names))))
+    same = [ours == theirs for ours, theirs in zip(table.primary_key, base.primary_key, strict=True)]
+    connection.execute(base.update().where(*same).values({WRITTEN_AT: table.c[UPDATED_AT], EDITED_AT: None}))
+    return f"filled table {table.name} from {base.name}"
 
 
 def _fill_base(connection: sa.Connection, table: sa.Table, base: sa.Table) -> str:

@@ -7,6 +7,7 @@ import pytest
 
 from dynamics_sync import errors
 from dynamics_sync.errors import (
+    OUTGOING_PROBLEMS,
     ROW_PROBLEMS,
     AskPerson,
     CatalogueError,
@@ -20,13 +21,14 @@ from dynamics_sync.errors import (
     error_classes,
 )
 
+PROBLEMS = (*ROW_PROBLEMS, *OUTGOING_PROBLEMS)
 CLASSES = tuple(error_classes())
 #: What a caller does about an error; these are not raised themselves.
 GROUPS = (StopRun, AskPerson, TryAgain, ReadAgain, SetRowAside)
 
 
 def test_no_two_errors_share_a_code() -> None:
-    codes = [*(error.code for error in CLASSES), *(problem.code for problem in ROW_PROBLEMS)]
+    codes = [*(error.code for error in CLASSES), *(problem.code for problem in PROBLEMS)]
     assert len(codes) > 30
     assert len(set(codes)) == len(codes)
     assert all(re.fullmatch(r"DS-\d{3}", code) for code in codes)
@@ -89,6 +91,6 @@ def test_the_order_of_the_classes_is_that_of_the_tree_and_of_the_file() -> None:
 
 def test_each_row_problem_is_listed_and_explained() -> None:
     defined = [value for value in vars(errors).values() if isinstance(value, RowProblem)]
-    assert sorted(problem.code for problem in defined) == sorted(problem.code for problem in ROW_PROBLEMS)
-    assert all(problem.title and problem.next_step for problem in ROW_PROBLEMS)
-    assert all(problem.code.startswith("DS-6") for problem in ROW_PROBLEMS)
+    assert sorted(problem.code for problem in defined) == sorted(problem.code for problem in PROBLEMS)
+    assert all(problem.title and problem.next_step for problem in PROBLEMS)
+    assert all(problem.code.startswith("DS-6") for problem in PROBLEMS)

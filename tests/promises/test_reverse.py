@@ -345,3 +345,21 @@ def test_an_entity_that_was_never_copied_is_left_out(sync: Any) -> None:
     sync.run("lead")
     sync.write("UPDATE lead SET job_title = 'CTO'")
     assert set(sync.reverse()) == {"lead"}
+
+
+def test_a_row_that_came_back_while_the_plan_waited_is_not_deleted_there(sync: Any) -> None:
+    sync.changed["lead"] = {"deleted_here": "delete"}
+    key = sync.create("leads", lastname="Lee")
+    copy(sync)
+    sync.write("CREATE TABLE kept AS SELECT * FROM lead")
+    sync.write("DELETE FROM lead")
+    (reference,) = sync.plan(sync.collect())
+    sync.write("INSERT INTO lead SELECT * FROM kept")
+    assert sync.apply(reference)["postponed"] == 1
+    assert set(sync.their_rows("leads", "leadid")) == {key}
+
+
+def test_rows_with_an_empty_address_are_not_taken_for_one_person(sync: Any) -> None:
+    copy(sync)
+    sync.write("INSERT INTO lead (last_name, email) VALUES ('Lee', ''), ('Kim', ''), ('Okafor', ' ')")
+    assert counts(sync.reverse()) == {"read": 3, "inserted": 3}

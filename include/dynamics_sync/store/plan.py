@@ -151,7 +151,8 @@ def values_to_match(connection: sa.Connection, run: RunIdentity, entity: Entity)
     )
     found: dict[str, dict[str, str]] = {}
     for record_id, field, value in connection.execute(query.order_by(SYNC_PLAN.c.record_id)):
-        found.setdefault(record_id, {})[field] = value
+        if value and value.strip():  # An empty text says as little of a person as none.
+            found.setdefault(record_id, {})[field] = value
     return {record_id: values for record_id, values in found.items() if len(values) == len(entity.match)}
 
 
@@ -198,6 +199,10 @@ def postpone_edited(connection: sa.Connection, entity: Entity, run: RunIdentity,
     ours, dialect = entity_table(entity), connection.dialect.name
     key = ours.c[entity.key.column]
     mine = sa.and_(_of(run), SYNC_PLAN.c.batch == batch, SYNC_PLAN.c.state == PLANNED)
+    # A row that is here again shall not be taken away there.
+    here = sa.exists().where(key == sa.cast(SYNC_PLAN.c.record_id, key.type)).select_from(ours)
+    back = sa.select(SYNC_PLAN.c.record_id).where(mine, SYNC_PLAN.c.operation.in_((DELETE, DEACTIVATE)), here)
+    set_state(connection, run, list(connection.execute(back).scalars()), POSTPONED)
     query = sa.select(SYNC_PLAN.c.field).distinct().where(mine, SYNC_PLAN.c.operation.in_((CREATE, UPDATE)))
     planned = set(connection.execute(query).scalars())
     for field in entity.mapped_fields:

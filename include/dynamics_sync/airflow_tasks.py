@@ -81,10 +81,10 @@ def record(entities: Sequence[Entity], run_key: str) -> dict[str, dict[str, int]
     return reverse.record(entities, open_services(), run_key)
 
 
-def refuse_plan(entities: Sequence[Entity]) -> None:
+def refuse_plan() -> None:
     """Note that a person refused the plan of this run."""
     run_key = get_current_context()["ti"].xcom_pull(task_ids="collect")
-    reverse.refuse(entities, open_services(), run_key)
+    reverse.refuse(open_services(), run_key)
 
 
 def _named_slice(reference: tasks.SliceReference) -> Any:

@@ -1,12 +1,9 @@
 """The task that lets a person decide about a large plan; a small one passes by itself."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk.definitions.context import Context
-
-from dynamics_sync.entity import Entity
 
 
 class PlanApproval(ApprovalOperator):
@@ -16,9 +13,8 @@ class PlanApproval(ApprovalOperator):
     marketing database. After a refusal nothing that follows is run; the rows differ still, and the next run asks again.
     """
 
-    def __init__(self, *, entities: Sequence[Entity] = (), plan_task_id: str = "plan", **options: Any) -> None:
+    def __init__(self, *, plan_task_id: str = "plan", **options: Any) -> None:
         super().__init__(ignore_downstream_trigger_rules=True, **options)
-        self._entities = tuple(entities)
         self._plan_task_id = plan_task_id
 
     def execute(self, context: Context) -> Any:
@@ -35,5 +31,5 @@ class PlanApproval(ApprovalOperator):
             # Imported here because parsing must not pay for the database.
             from dynamics_sync import airflow_tasks  # noqa: PLC0415 - see above
 
-            airflow_tasks.refuse_plan(self._entities)
+            airflow_tasks.refuse_plan()
         return super().execute_complete(context, event)

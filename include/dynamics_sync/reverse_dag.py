@@ -87,7 +87,7 @@ def _wire(entities: tuple[Entity, ...]) -> None:
 
     run_key = collect()
     references = plan(run_key)  # type: ignore[arg-type] # Airflow hands over the result.
-    approve = PlanApproval(task_id="approve", subject=_SUBJECT, body=_BODY, entities=entities, execution_timeout=None)
+    approve = PlanApproval(task_id="approve", subject=_SUBJECT, body=_BODY, execution_timeout=None)
     applied = apply.expand(reference=references)
     references >> approve >> applied >> record(run_key)  # type: ignore[arg-type] # as above
 

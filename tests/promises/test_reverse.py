@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from dynamics_sync.errors import CatalogueChanged, EntityStopped
+from dynamics_sync.errors import CatalogueChanged, CountsDoNotAddUp, EntityStopped, EnvironmentChanged
 
 COUNTS = ("read", "inserted", "updated", "unchanged", "filtered", "rejected", "postponed")
 
@@ -363,3 +363,115 @@ def test_rows_with_an_empty_address_are_not_taken_for_one_person(sync: Any) -> N
     copy(sync)
     sync.write("INSERT INTO lead (last_name, email) VALUES ('Lee', ''), ('Kim', ''), ('Okafor', ' ')")
     assert counts(sync.reverse()) == {"read": 3, "inserted": 3}
+
+
+def test_a_decision_that_comes_after_the_plan_waits_for_the_next_run(sync: Any) -> None:
+    sync.changed["lead"] = {"wins": "review"}
+    key = sync.create("leads", lastname="Lee", jobtitle="CEO")
+    copy(sync)
+    sync.write("UPDATE lead SET job_title = 'ours'")
+    sync.api("PATCH", f"leads({key})", {"jobtitle": "theirs"}, **{"If-Match": "*"})
+    sync.run("lead")
+    sync.write("UPDATE lead SET city = 'Here'")
+    run_key = sync.collect()
+    (reference,) = sync.plan(run_key)
+    sync.write("UPDATE sync_conflict SET decision = 'theirs'")
+    sync.apply(reference)
+    sync.record(run_key)
+    assert (sync.rows("lead")[key]["job_title"], lead(sync, key)["address1_city"]) == ("ours", "Here")
+    sync.reverse()
+    assert (sync.rows("lead")[key]["job_title"], lead(sync, key)["jobtitle"]) == ("theirs", "theirs")
+
+
+def test_a_field_that_is_new_in_the_catalogue_overwrites_nothing_unseen(sync: Any) -> None:
+    fields = sync.entity("contact").model_dump(by_alias=True)["fields"]
+    few = {name: fields[name] for name in ("lastname", "emailaddress1")}
+    sync.changed["contact"] = {"fields": few}
+    key = sync.create("contacts", lastname="Kim", department="Theirs")
+    copy(sync)
+    sync.changed["contact"] = {"fields": {**few, "department": fields["department"]}}
+    sync.run("contact")
+    sync.write("UPDATE contact SET department = 'Ours'")
+    sync.reverse()
+    assert sync.api("GET", f"contacts({key})").json()["department"] == "Theirs"
+    (conflict,) = sync.sql("SELECT * FROM sync_conflict")
+    assert (conflict["ours"], conflict["theirs"], conflict["outcome"]) == ("Ours", "Theirs", "theirs")
+
+
+def test_a_record_that_we_cannot_hold_waits_in_quarantine_and_not_in_each_run(sync: Any) -> None:
+    sync.changed["lead"] = {"fields": {**sync.entity("lead").model_dump(by_alias=True)["fields"]}}
+    sync.changed["lead"]["fields"]["subject"] = {"column": "topic", "type": "text", "length": 5}
+    key = sync.create("leads", lastname="Lee", subject="Fair")
+    copy(sync)
+    sync.api("PATCH", f"leads({key})", {"subject": "Far too long"}, **{"If-Match": "*"})
+    sync.run("lead")
+    sync.write("UPDATE lead SET job_title = 'CTO'")
+    assert counts(sync.reverse()) == {"read": 1, "rejected": 1}
+    assert counts(sync.reverse(mode="full")) == {}
+    sync.api("PATCH", f"leads({key})", {"subject": "Fair"}, **{"If-Match": "*"})
+    sync.run("lead")
+    sync.reverse(mode="quarantine")
+    assert lead(sync, key)["jobtitle"] == "CTO"
+
+
+def test_a_number_that_sqlite_took_with_too_many_digits_costs_its_own_row(sqlite_sync: Any) -> None:
+    sync = sqlite_sync
+    for name in ("Odd", "Good"):
+        sync.create("leads", lastname=name)
+    copy(sync)
+    sync.write("UPDATE lead SET annual_revenue = 1000.0 / 3, job_title = 'CTO' WHERE last_name = 'Odd'")
+    sync.write("UPDATE lead SET annual_revenue = 333.25 WHERE last_name = 'Good'")
+    assert counts(sync.reverse()) == {"read": 2, "updated": 1, "rejected": 1}
+    (row,) = sync.sql("SELECT * FROM sync_quarantine")
+    assert (row["code"], row["column_name"]) == ("DS-602", "annual_revenue")
+
+
+def test_a_decision_to_make_a_record_again_outlives_a_refusal(sync: Any) -> None:
+    key = sync.create("leads", lastname="Lee")
+    copy(sync)
+    sync.api("DELETE", f"leads({key})")
+    sync.write("UPDATE lead SET job_title = :long", long="x" * 500)
+    sync.reverse()
+    sync.write("UPDATE sync_conflict SET decision = 'ours'")
+    assert counts(sync.reverse()) == {"read": 1, "rejected": 1}
+    sync.write("UPDATE lead SET job_title = 'CTO'")
+    assert counts(sync.reverse()) == {"read": 1, "inserted": 1}
+    assert lead(sync, key)["jobtitle"] == "CTO"
+    (conflict,) = sync.sql("SELECT * FROM sync_conflict")
+    assert conflict["outcome"] == "ours"
+    assert conflict["resolved_at"] is not None
+
+
+def test_nothing_is_written_by_a_database_that_does_not_know_its_organisation(sync: Any) -> None:
+    key = sync.create("leads", lastname="Lee")
+    copy(sync)
+    sync.write("UPDATE lead SET job_title = 'CTO'")
+    sync.write("DELETE FROM sync_environment")
+    with pytest.raises(EnvironmentChanged):
+        sync.reverse()
+    assert lead(sync, key)["jobtitle"] is None
+
+
+def test_a_plan_that_lost_rows_does_not_end_well(sync: Any) -> None:
+    for number in range(3):
+        sync.create("leads", lastname=f"Lee {number}")
+    copy(sync)
+    sync.write("UPDATE lead SET job_title = 'CTO'")
+    run_key = sync.collect()
+    (reference,) = sync.plan(run_key)
+    sync.write("DELETE FROM sync_plan WHERE record_id = (SELECT min(record_id) FROM sync_plan)")
+    sync.apply(reference)
+    with pytest.raises(CountsDoNotAddUp):
+        sync.record(run_key)
+    assert sync.services.reverse_watermark(sync.entity("lead")).read() is None
+
+
+def test_a_person_who_comes_back_is_not_deleted_by_the_same_run(sync: Any) -> None:
+    sync.changed["lead"] = {"deleted_here": "delete"}
+    key = sync.create("leads", lastname="Lee", emailaddress1="ann@example.com")
+    copy(sync)
+    sync.write("DELETE FROM lead")
+    sync.write("INSERT INTO lead (last_name, email) VALUES ('Lee', ' ann@example.com ')")
+    sync.reverse()
+    assert set(sync.their_rows("leads", "leadid")) == {key}
+    assert set(sync.rows("lead")) == {key}

@@ -43,7 +43,7 @@ from dynamics_sync.store.plan import PlannedRecord
 from dynamics_sync.store.quarantine import RejectedRow, set_aside
 from dynamics_sync.store.refused import RefusedRecord
 from dynamics_sync.store.runs import Counts, RunIdentity, record_slice, recorded_slice
-from dynamics_sync.store.written import Outcomes, SentRecord, note_arrived, record_outcomes
+from dynamics_sync.store.written import Outcomes, SentRecord, record_outcomes
 from dynamics_sync.translation.fetching import fetch_rows, gone_ids
 from dynamics_sync.translation.payload import UnfitChange
 from dynamics_sync.translation.rejected import Rejected
@@ -91,7 +91,7 @@ class BatchApply:
         with self._locked() as connection:
             plan.postpone_edited(connection, self.entity, self.run, self.batch)
             records = list(plan.read_records(connection, self.run, batch=self.batch))
-            conflicts.carry_out(connection, self.entity, [record.record_id for record in records], now)
+            conflicts.carry_out(connection, self.entity, self.run, self.batch, now)
             restoring.put_back(connection, self.entity, self.run, self.batch, now)
             ambiguous = [record for record in records if record.operation == plan.AMBIGUOUS]
             self._set_refused(connection, [self._ambiguous(record) for record in ambiguous], now)
@@ -137,6 +137,8 @@ class BatchApply:
                 unfit.append(
                     RefusedRecord(record.record_id, what.code, reason, payload, record.version, column_name=column)
                 )
+        with self._locked() as connection:
+            plan.set_sent(connection, self.run, [record.record_id for record, _ in requests])
         sent_at = datetime.now(UTC)
         answers = self.client.write_each([request for _, request in requests]) if requests else []
         sorted_ = self._sort([record for record, _ in requests], answers)
@@ -187,9 +189,9 @@ class BatchApply:
         for record in found.sent:
             if record.record_id in unread:
                 # Dynamics has it, and we cannot hold what it says; the same as on the way from there.
-                row = next(row for row in rejected if row.record_key == record.record_id)
-                payload = what_was_sent(record)
-                found.refused.append(RefusedRecord(record.record_id, row.code, row.reason, payload, record.version))
+                found.refused.append(
+                    self._unreadable(next(row for row in rejected if row.record_key == record.record_id))
+                )
             else:
                 sent.append(sent_record(self.entity, record))
         outcomes = Outcomes(sent, rows, found.deleted, found.refused, sent_at)
@@ -199,6 +201,10 @@ class BatchApply:
             self._set_aside(connection, rejected, now)
             record_outcomes(connection, self.entity, self.run, outcomes, absent, now, delay)
             plan.set_state(connection, self.run, found.postponed, plan.POSTPONED)
+
+    def _unreadable(self, row: Rejected) -> RefusedRecord:
+        payload = msgspec.json.encode({"field": row.field}).decode()
+        return RefusedRecord(row.record_key or "", row.code, row.reason, payload, row.version or 0)
 
     def _set_aside(self, connection: sa.Connection, rejected: Sequence[Rejected], now: datetime) -> None:
         rows = [RejectedRow(r.record_key, r.code, r.field, r.reason, r.payload, r.version) for r in rejected]
@@ -219,8 +225,11 @@ class BatchApply:
             absent = frozenset(self.planned.reading.absent)
             merge_rows(connection, self.entity, as_read, [rows], now, absent=absent)
             mark_deleted_records(connection, self.entity, as_read, gone, now)
-            note_arrived(connection, self.entity, self.run, ids, now)
-            plan.plan_again(connection, self.entity, self.run, ids, self.batch, now)
+            # The base cannot follow: the record waits in quarantine until what we cannot hold is corrected.
+            unread = [self._unreadable(row) for row in rejected if row.record_key in set(ids)]
+            self._set_refused(connection, unread, now)
+            known = [record_id for record_id in ids if record_id not in {row.record_id for row in unread}]
+            plan.plan_again(connection, self.entity, self.run, known, self.batch, now)
             restoring.put_back(connection, self.entity, self.run, self.batch, now)
             refused.close_settled(connection, self.entity, now)
 

@@ -5,13 +5,13 @@ from collections.abc import Callable
 import sqlalchemy as sa
 
 from dynamics_sync.entity import Entity
-from dynamics_sync.reverse.manifest import CollectedEntity, ReverseRun
+from dynamics_sync.reverse.manifest import CollectedEntity, PlannedEntity, ReverseRun
 from dynamics_sync.store import plan
 from dynamics_sync.store.changes import settle_agreed
 from dynamics_sync.store.conflicts import note_edits_of_deleted
 from dynamics_sync.store.database import MarketingDatabase
 from dynamics_sync.store.refused import close_settled
-from dynamics_sync.store.runs import Counts, check_slices, finish_run, record_slice, recorded_slice
+from dynamics_sync.store.runs import Counts, check_slices, check_sum, finish_run, record_slice, recorded_slice
 from dynamics_sync.store.sync_tables import SYNC_PLAN
 from dynamics_sync.watermark import ReverseWatermark, ReverseWatermarkStore
 
@@ -23,7 +23,7 @@ def finish_entity(
     entity: Entity,
     run: ReverseRun,
     collected: CollectedEntity,
-    batches: int,
+    planned: PlannedEntity | None,
     database: MarketingDatabase,
     watermarks: ReverseWatermarkStore,
     *,
@@ -46,7 +46,9 @@ def finish_entity(
             note_edits_of_deleted(connection, entity, identity, now)
             close_settled(connection, entity, now)
         deleted = plan.count_records(connection, identity, plan.is_deletion(), SYNC_PLAN.c.state == plan.WRITTEN)
+    batches, records = (planned.batches, planned.records) if planned else (0, 0)
     check_slices(database, identity, 1 + (0 if run.request.dry_run else batches))
+    check_sum(database, identity, at_least=records + collected.held_back - deleted)
     counts = finish_run(database, identity, deleted)
     log(
         f"{entity.title}: {counts.read:,} records differed: created {counts.inserted:,}, updated {counts.updated:,}, "

@@ -35,9 +35,11 @@ class ReverseRun:
 
     def of(self, entity: Entity) -> RunIdentity:
         """Return the run of one entity; each is a row of `sync_run`."""
-        return RunIdentity(
-            entity.entity, self.run_id, f"{self.run_key}-{entity.entity}", self.begun_at, Way.TO_DYNAMICS
-        )
+        return self.of_name(entity.entity)
+
+    def of_name(self, name: str) -> RunIdentity:
+        """Return the run of the entity of that logical name."""
+        return RunIdentity(name, self.run_id, f"{self.run_key}-{name}", self.begun_at, Way.TO_DYNAMICS)
 
     @property
     def moves_watermark(self) -> bool:
@@ -67,6 +69,8 @@ class PlannedEntity:
 
     entity: str
     batches: int
+    #: How many records the plan holds; what becomes of each must be known at the end.
+    records: int
     reading: ReadPlan
     bindings: Bindings
 
@@ -103,6 +107,7 @@ def write_planned(folder: StagingFolder, entities: Iterable[PlannedEntity], stop
     planned = {
         one.entity: {
             "batches": one.batches,
+            "records": one.records,
             "reading": one.reading.to_json(),
             "bindings": _bindings_to_json(one.bindings),
         }
@@ -115,7 +120,9 @@ def read_planned(folder: StagingFolder) -> tuple[dict[str, PlannedEntity], dict[
     """Read how the entities are written, by name, and why others are left out; StagingGone if plan has not run."""
     value = folder.read_json(_PLANNED)
     planned = {
-        name: PlannedEntity(name, one["batches"], ReadPlan.from_json(one["reading"]), Bindings(**one["bindings"]))
+        name: PlannedEntity(
+            name, one["batches"], one["records"], ReadPlan.from_json(one["reading"]), Bindings(**one["bindings"])
+        )
         for name, one in value["planned"].items()
     }
     return planned, value["stopped"]

@@ -8,7 +8,7 @@ import msgspec
 
 from dynamics_sync.dataverse.client import DataverseClient, Request
 from dynamics_sync.dataverse.metadata import TableMetadata
-from dynamics_sync.dataverse.paging import read_pages
+from dynamics_sync.dataverse.paging import Page, read_pages, split_page
 from dynamics_sync.dataverse.query import in_filter, select_path
 from dynamics_sync.entity import Entity, FieldType
 
@@ -69,17 +69,32 @@ def _read_candidates(
 ) -> dict[tuple[str, ...], tuple[str, ...]]:
     columns = [table.column(field).property for field in entity.match]
     active = " and statecode eq 0" if "statecode" in table.columns else ""
+    # With and without the blanks around them, as nobody documents whether Dynamics keeps those.
+    asked = sorted({*values, *(value.strip() for value in values)})
+    requests = [
+        Request(
+            select_path(table.set_name, [table.primary_id, *columns], filter=in_filter(entity.match[0], chunk) + active)
+        )
+        for chunk in _chunks(asked)
+    ]
     found: dict[tuple[str, ...], tuple[str, ...]] = {}
-    for chunk in _chunks(sorted(set(values))):
-        condition = in_filter(entity.match[0], chunk) + active
-        first = Request(select_path(table.set_name, [table.primary_id, *columns], filter=condition))
-        for page in read_pages(client, first):
-            for row in _ROWS.decode(page.body).value:
-                named = {field: row.get(column) for field, column in zip(entity.match, columns, strict=True)}
-                if None not in named.values():
-                    key = _key(entity, {field: str(value) for field, value in named.items()})
-                    found[key] = (*found.get(key, ()), str(row[table.primary_id]).lower())
-    return found
+    for page in _pages(client, requests):
+        for row in _ROWS.decode(page.body).value:
+            named = {field: row.get(column) for field, column in zip(entity.match, columns, strict=True)}
+            if None not in named.values():
+                key = _key(entity, {field: str(value) for field, value in named.items()})
+                found[key] = (*found.get(key, ()), str(row[table.primary_id]).lower())
+    # What was asked for with and without blanks may come twice.
+    return {key: tuple(dict.fromkeys(ids)) for key, ids in found.items()}
+
+
+def _pages(client: DataverseClient, requests: Sequence[Request]) -> Iterator[Page]:
+    """Read in a `$batch`, so that the values stand in a body and in no log of addresses."""
+    for request, answer in zip(requests, client.batch(requests), strict=True):
+        page = split_page(answer, 1)
+        yield page
+        if page.next_link is not None:
+            yield from read_pages(client, request, resume_link=page.next_link, start_number=2)
 
 
 def _key(entity: Entity, values: Mapping[str, str]) -> tuple[str, ...]:

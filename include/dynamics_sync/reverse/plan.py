@@ -70,12 +70,15 @@ def plan_entity(
     breaker.check(entity, deletions, living, done=f"{_DONE[entity.deleted_here]} in Dynamics")
     matches = match_records(client, entity, table, wanted) if wanted else Matches({}, {}, ())
     with database.writing() as connection:
+        # Whose row is here again, under another GUID, is not to be taken away there.
+        plan.leave_out_deletions(connection, identity, list(matches.linked.values()))
         plan.plan_otherwise(connection, identity, plan.LINK, matches.linked, "matched")
         several = {born: " ".join(found) for born, found in matches.ambiguous.items()}
         plan.plan_otherwise(connection, identity, plan.AMBIGUOUS, several, "matched")
         plan.set_state(connection, identity, matches.repeated, plan.POSTPONED)
         batches = plan.number_batches(connection, identity, settings.records_per_batch)
-    return PlannedEntity(entity.entity, batches, reading, bindings)
+        records = plan.count_records(connection, identity)
+    return PlannedEntity(entity.entity, batches, records, reading, bindings)
 
 
 def _written_lookups(entity: Entity, table: TableMetadata) -> list[str]:
@@ -137,6 +140,6 @@ def write_plan(
 
 def _changes(connection: Any, entities: Sequence[Entity], run: ReverseRun) -> Iterator[dict[str, Any]]:
     for entity in entities:
-        for record in plan.read_records(connection, run.of(entity), state=None):
+        for record in plan.read_records(connection, run.of(entity), everything=True):
             for change in record.changes:
                 yield plan.row_of(record, change, entity.entity)

@@ -96,7 +96,7 @@ def plan(entities: Sequence[Entity], services: Services, run_key: str) -> tuple[
         try:
             with recorded(services, run.of(entity)) as database:
                 client = services.dynamics()
-                check_environment(database, asdict(read_organization(client)))
+                check_environment(database, asdict(read_organization(client)), is_first=False)
                 planned.append(plan_entity(entity, run, client, database, services.settings))
         except (EnvironmentChanged, TryAgain):
             raise
@@ -147,7 +147,7 @@ def apply(entities: Sequence[Entity], services: Services, reference: BatchRefere
     with recorded(services, identity) as database:
         client = services.dynamics()
         # The plan may have waited for days, and the connection may lead elsewhere by now.
-        check_environment(database, asdict(read_organization(client)))
+        check_environment(database, asdict(read_organization(client)), is_first=False)
         planned, _ = read_planned(folder)
         one = planned[entity.entity]
         counts = BatchApply(entity, identity, reference["batch"], one, client, database, services.settings).apply()
@@ -177,7 +177,7 @@ def record(entities: Sequence[Entity], services: Services, run_key: str) -> dict
                 entity,
                 run,
                 one,
-                planned[one.entity].batches if one.entity in planned else 0,
+                planned.get(one.entity),
                 database,
                 services.reverse_watermark(entity),
                 log=log.info,
@@ -190,13 +190,13 @@ def record(entities: Sequence[Entity], services: Services, run_key: str) -> dict
     return counts
 
 
-def refuse(entities: Sequence[Entity], services: Services, run_key: str) -> None:
+def refuse(services: Services, run_key: str) -> None:
     """Note that a person refused the plan: nothing of it was written."""
     run, collected = read_collected(_folder(services, run_key))
     with services.marketing() as database:
         for one in collected:
             refusal = PlanRefused(f"{one.entity}: the plan was refused by a person", not_done="Nothing was written")
-            fail_run(database, run.of(_named(entities, one)), refusal)
+            fail_run(database, run.of_name(one.entity), refusal)
 
 
 def _named(entities: Sequence[Entity], collected: CollectedEntity) -> Entity:

@@ -168,7 +168,7 @@ class _Collection:
         updates = sa.select(ours.c[self.key], sa.literal("update"), base.c[VERSION]).select_from(joined)
         self._find(connection, updates.where(touched, alive, changed, free))
         again = sa.select(ours.c[self.key], self._decision_operation(ours.c[self.key]), base.c[VERSION])
-        self._find(connection, again.select_from(joined).where(touched, ~alive, decided))
+        self._find(connection, again.select_from(joined).where(touched, ~alive, decided, free))
         born = sa.and_(touched, ~sa.exists().where(same).select_from(base), free)
         new = sa.select(ours.c[self.key], sa.literal("create"), sa.literal(0, sa.BigInteger))
         wanted = sa.and_(sa.true(), *(self._condition(condition) for condition in self.entity.create_when))

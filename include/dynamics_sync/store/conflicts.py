@@ -4,7 +4,6 @@ Each is a row of `sync_conflict`, which keeps the loser's value. One whose outco
 writes `ours` or `theirs` into its `decision`.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,7 +15,7 @@ from dynamics_sync.store.column_types import Instant
 from dynamics_sync.store.field_sql import as_text, differs
 from dynamics_sync.store.runs import RunIdentity
 from dynamics_sync.store.schema import DELETED_AT, base_table, entity_table
-from dynamics_sync.store.sync_tables import SYNC_CONFLICT
+from dynamics_sync.store.sync_tables import SYNC_CONFLICT, SYNC_PLAN
 
 #: `column_name` of a conflict about the whole record.
 WHOLE_RECORD = ""
@@ -99,7 +98,8 @@ def settle_deletions(connection: sa.Connection, entity: Entity, keys: sa.ColumnE
     """Close the open conflicts about deleted records: Dynamics has them again."""
     alive = SYNC_CONFLICT.c.record_id.in_(sa.select(record_text(keys)))
     which = sa.and_(is_open(entity), SYNC_CONFLICT.c.column_name == WHOLE_RECORD, alive)
-    connection.execute(SYNC_CONFLICT.update().where(which).values(outcome="agreed", resolved_at=now))
+    outcome = sa.func.coalesce(SYNC_CONFLICT.c.decision, "agreed")
+    connection.execute(SYNC_CONFLICT.update().where(which).values(outcome=outcome, resolved_at=now))
 
 
 def note_deletions(
@@ -134,7 +134,21 @@ def note_edits_of_deleted(connection: sa.Connection, entity: Entity, run: RunIde
     note_deletions(connection, entity, keys, run, now)
 
 
-def carry_out(connection: sa.Connection, entity: Entity, ids: Sequence[str], now: datetime) -> None:
-    """Close the open conflicts of the records that a person has decided; the plan holds what follows from it."""
-    which = sa.and_(is_open(entity), SYNC_CONFLICT.c.decision.is_not(None), SYNC_CONFLICT.c.record_id.in_(list(ids)))
+def carry_out(connection: sa.Connection, entity: Entity, run: RunIdentity, batch: int, now: datetime) -> None:
+    """Close the open conflicts whose decision a batch of the plan carries out.
+
+    A decision that came after the plan was made waits for the next run. A record that is to be made again stays open
+    until Dynamics has it.
+    """
+    planned = sa.and_(
+        SYNC_PLAN.c.run_key == run.run_key,
+        SYNC_PLAN.c.batch == batch,
+        SYNC_PLAN.c.record_id == SYNC_CONFLICT.c.record_id,
+        sa.or_(
+            sa.and_(SYNC_CONFLICT.c.decision == "ours", SYNC_PLAN.c.operation == "update"),
+            sa.and_(SYNC_CONFLICT.c.decision == "theirs", SYNC_PLAN.c.operation == "restore"),
+        ),
+        sa.or_(SYNC_PLAN.c.column_name == SYNC_CONFLICT.c.column_name, SYNC_CONFLICT.c.column_name == WHOLE_RECORD),
+    )
+    which = sa.and_(is_open(entity), sa.exists().where(planned).select_from(SYNC_PLAN))
     connection.execute(SYNC_CONFLICT.update().where(which).values(outcome=SYNC_CONFLICT.c.decision, resolved_at=now))

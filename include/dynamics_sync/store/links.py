@@ -15,6 +15,7 @@ from dynamics_sync.store.field_sql import differs, is_blank, is_filled
 from dynamics_sync.store.runs import RunIdentity
 from dynamics_sync.store.schema import DELETED_AT, UPDATED_AT, base_table, entity_table
 from dynamics_sync.store.sync_tables import SYNC_HISTORY
+from dynamics_sync.store.three_way import lock_rows
 
 _MATCHED = "matched"
 
@@ -35,6 +36,7 @@ def link_rows(
     )
     link.create(connection, checkfirst=False)
     connection.execute(link.insert(), [{"born": born, "target": target} for born, target in targets.items()])
+    lock_rows(connection, entity, sa.union(sa.select(link.c.born), sa.select(link.c.target)).subquery().c.born)
     _note(connection, entity, run, link, now)
     _bring_back(connection, entity, link, now)
     _merge_rows(connection, entity, run, link, now)

@@ -21,6 +21,7 @@ from dynamics_sync.entity import Column, ColumnKind, Entity
 from dynamics_sync.store.bulk import ingest, temporary_table
 from dynamics_sync.store.column_types import Instant
 from dynamics_sync.store.database import MarketingDatabase, take_lock
+from dynamics_sync.store.own_writes import take_own_writes
 from dynamics_sync.store.quarantine import RejectedRow, resolve_loaded, set_aside
 from dynamics_sync.store.runs import Counts, RunIdentity, record_slice, recorded_slice
 from dynamics_sync.store.schema import (
@@ -101,6 +102,8 @@ def merge_rows(
     incoming = _ingest_rows(connection, entity, columns, pages)
     repeated = _drop_repeated(connection, incoming, incoming.c[entity.key.column])
     merge = _Merge(entity, columns, incoming, run, now)
+    if entity.is_two_way:
+        take_own_writes(connection, entity, fields, incoming, run, now)
     three_way = ThreeWayMerge(entity, fields, incoming, merge.applies, run, now) if entity.is_two_way else None
     # Each figure has a statement of its own, so that their sum can be wrong when a row goes missing.
     unchanged = repeated + merge.count_unchanged(connection)

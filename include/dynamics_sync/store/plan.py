@@ -1,5 +1,6 @@
 """The plan: rows of `sync_plan`, one for each record and field. It is the same for a dry run and a real one."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,14 +14,21 @@ from dynamics_sync.store.changes import collect_records
 from dynamics_sync.store.conflicts import WHOLE_RECORD
 from dynamics_sync.store.database import MarketingDatabase
 from dynamics_sync.store.field_sql import as_text
+from dynamics_sync.store.own_writes import SENT
 from dynamics_sync.store.runs import RunIdentity
 from dynamics_sync.store.schema import VERSION, entity_table
 from dynamics_sync.store.sync_tables import SYNC_PLAN
 
 PLANNED, WRITTEN, EQUAL, REFUSED, POSTPONED = "planned", "written", "equal", "refused", "postponed"
+#: Nothing has become of these yet, or it is not known what.
+_PENDING = (PLANNED, SENT)
 CREATE, UPDATE, LINK, DELETE, DEACTIVATE, RESTORE = "create", "update", "link", "delete", "deactivate", "restore"
 #: Of a new record that matches several in Dynamics: `new_value` names them.
 AMBIGUOUS = "ambiguous"
+
+_MOST_IDS = 10_000
+#: Airflow expands a task 1,024 times at most by default; batches grow where there would be more.
+_MOST_BATCHES = 1_000
 
 #: Operations that need no call of Dynamics.
 LOCAL_OPERATIONS = frozenset({LINK, RESTORE, AMBIGUOUS})
@@ -64,14 +72,14 @@ class PlanLine:
 
 
 def read_records(
-    connection: sa.Connection, run: RunIdentity, *, batch: int | None = None, state: str | None = PLANNED
+    connection: sa.Connection, run: RunIdentity, *, batch: int | None = None, everything: bool = False
 ) -> Iterator[PlannedRecord]:
-    """Yield the records of a run's plan, or of one batch of it, in the order of their ids."""
+    """Yield the records of a run's plan, or of one batch, by their ids: those that are still to be done, or all."""
     query = sa.select(SYNC_PLAN).where(_of(run)).order_by(SYNC_PLAN.c.record_id, SYNC_PLAN.c.column_name)
     if batch is not None:
         query = query.where(SYNC_PLAN.c.batch == batch)
-    if state is not None:
-        query = query.where(SYNC_PLAN.c.state == state)
+    if not everything:
+        query = query.where(SYNC_PLAN.c.state.in_(_PENDING))
     rows = connection.execute(query.execution_options(yield_per=5_000)).mappings()
     for record_id, group in groupby(rows, key=lambda row: str(row["record_id"])):
         fields = list(group)
@@ -156,24 +164,30 @@ def values_to_match(connection: sa.Connection, run: RunIdentity, entity: Entity)
     return {record_id: values for record_id, values in found.items() if len(values) == len(entity.match)}
 
 
+def leave_out_deletions(connection: sa.Connection, run: RunIdentity, ids: Sequence[str]) -> None:
+    """Take the deletion of records out of the plan."""
+    for chunk in _chunks(ids):
+        connection.execute(SYNC_PLAN.delete().where(of_records(run, chunk), is_deletion()))
+
+
 def plan_otherwise(
     connection: sa.Connection, run: RunIdentity, operation: str, targets: Mapping[str, str], rule: str
 ) -> None:
     """Replace the creation of records by an operation on the whole record, with a target for each."""
-    if not targets:
-        return
-    mine = sa.and_(_of(run), SYNC_PLAN.c.record_id.in_(list(targets)))
-    query = sa.select(SYNC_PLAN).where(mine)
-    rows = {row["record_id"]: dict(row) for row in connection.execute(query).mappings()}
-    connection.execute(SYNC_PLAN.delete().where(mine))
     whole = {"column_name": WHOLE_RECORD, "field": "", "old_value": None, "operation": operation, "rule": rule}
-    connection.execute(
-        SYNC_PLAN.insert(), [{**row, **whole, "new_value": targets[record_id]} for record_id, row in rows.items()]
-    )
+    for chunk in _chunks(list(targets)):
+        mine = of_records(run, chunk)
+        query = sa.select(SYNC_PLAN).where(mine)
+        rows = {row["record_id"]: dict(row) for row in connection.execute(query).mappings()}
+        connection.execute(SYNC_PLAN.delete().where(mine))
+        connection.execute(
+            SYNC_PLAN.insert(), [{**row, **whole, "new_value": targets[record_id]} for record_id, row in rows.items()]
+        )
 
 
 def number_batches(connection: sa.Connection, run: RunIdentity, size: int) -> int:
     """Give each record its batch, new records first, as others may point at them; return how many batches there are."""
+    size = max(size, math.ceil(count_records(connection, run) / _MOST_BATCHES))
     rank = sa.func.min(sa.case((SYNC_PLAN.c.operation == CREATE, 0), (SYNC_PLAN.c.operation == DELETE, 2), else_=1))
     records = (
         sa.select(
@@ -217,10 +231,16 @@ def postpone_edited(connection: sa.Connection, entity: Entity, run: RunIdentity,
                 set_state(connection, run, stale, POSTPONED)
 
 
+def set_sent(connection: sa.Connection, run: RunIdentity, ids: Sequence[str]) -> None:
+    """Write down that the records are about to be sent, so that the write is known when its answer gets lost."""
+    which = sa.and_(of_records(run, ids), SYNC_PLAN.c.state == PLANNED, SYNC_PLAN.c.operation != RESTORE)
+    connection.execute(SYNC_PLAN.update().where(which).values(state=SENT))
+
+
 def set_state(connection: sa.Connection, run: RunIdentity, ids: Sequence[str], state: str) -> None:
     """Write what became of the records."""
-    if ids:
-        which = sa.and_(_of(run), SYNC_PLAN.c.record_id.in_(list(ids)), SYNC_PLAN.c.state == PLANNED)
+    for chunk in _chunks(ids):
+        which = sa.and_(of_records(run, chunk), SYNC_PLAN.c.state.in_(_PENDING))
         connection.execute(SYNC_PLAN.update().where(which).values(state=state))
 
 
@@ -266,6 +286,11 @@ def is_deletion() -> sa.ColumnElement[bool]:
 def of_records(run: RunIdentity, ids: Sequence[str]) -> sa.ColumnElement[bool]:
     """Return the condition on `sync_plan` that a row is about one of the records."""
     return sa.and_(_of(run), SYNC_PLAN.c.record_id.in_(list(ids)))
+
+
+def _chunks(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Cut ids so that a statement has fewer parameters than either database takes."""
+    return (ids[start : start + _MOST_IDS] for start in range(0, len(ids), _MOST_IDS))
 
 
 def _of(run: RunIdentity) -> sa.ColumnElement[bool]:

@@ -144,6 +144,15 @@ def check_slices(db: MarketingDatabase, run: RunIdentity, expected: int) -> None
         raise CountsDoNotAddUp(message, not_done="Nothing was marked as deleted, and the run was not ended")
 
 
+def check_sum(db: MarketingDatabase, run: RunIdentity, *, at_least: int) -> None:
+    """Raise CountsDoNotAddUp if the slices account for fewer rows: some of what was planned has vanished."""
+    with db.reading() as connection:
+        accounted = _sum_of_slices(connection, run.run_key).read
+    if accounted < at_least:
+        message = f"{run.entity}: {at_least} records were planned, but only {accounted} are accounted for"
+        raise CountsDoNotAddUp(message, not_done="The run was not ended, and the watermark did not move")
+
+
 def is_recorded(
     db: MarketingDatabase, entity: Entity, begun_at: datetime | None = None, *, direction: Way = Way.FROM_DYNAMICS
 ) -> bool:

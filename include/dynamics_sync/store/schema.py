@@ -154,7 +154,12 @@ def ensure_tables(db: MarketingDatabase, entity: Entity) -> tuple[str, ...]:
                 done = (*done, *_ensure_table(connection, base), _fill_base(connection, table, base))
             else:
                 had_base = inspector.has_table(base.name)
-                done = (*done, *_ensure_table(connection, base))
+                grown = _ensure_table(connection, base)
+                done = (*done, *grown)
+                if had_base and any(step.startswith("added column") for step in grown):
+                    # What Dynamics has in the new columns is not known. No version of it is: a write is then refused
+                    # and the record read first, and the next comparison of keys fetches all.
+                    connection.execute(base.update().values({VERSION: 0}))
                 if had_base and not was_there:
                     # A table that is gone is not a table of which all rows were deleted.
                     done = (*done, _fill_from_base(connection, table, base))

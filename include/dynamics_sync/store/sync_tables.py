@@ -208,10 +208,17 @@ SYNC_PLAN = sa.Table(
         "state",
         sa.String(20),
         nullable=False,
-        comment="planned, and then written, equal, refused or postponed",
+        comment="planned, sent, and then written, equal, refused or postponed",
     ),
     sa.Column("planned_at", Instant, nullable=False),
     sa.Index("sync_plan_batch", "run_key", "batch"),
+    sa.Index(
+        "sync_plan_sent",
+        "entity",
+        "record_id",
+        postgresql_where=sa.text("state = 'sent'"),
+        sqlite_where=sa.text("state = 'sent'"),
+    ),
     comment="What each run of dynamics_reverse intends, or would do in a dry run: one row for each record and field",
 )
 

@@ -17,7 +17,6 @@ from dynamics_sync.store import history, plan, refused
 from dynamics_sync.store.bulk import ingest, temporary_table
 from dynamics_sync.store.column_types import Instant, arrow_type, guid_type, sql_type
 from dynamics_sync.store.deletions import mark_deleted_records
-from dynamics_sync.store.field_sql import as_text
 from dynamics_sync.store.merge import merge_rows
 from dynamics_sync.store.refused import RefusedRecord
 from dynamics_sync.store.runs import RunIdentity
@@ -69,25 +68,6 @@ def record_outcomes(
     refused.close_refused(connection, entity, done, now)
     plan.set_state(connection, run, done, plan.WRITTEN)
     plan.set_state(connection, run, [record.record_id for record in outcomes.refused], plan.REFUSED)
-
-
-def note_arrived(
-    connection: sa.Connection, entity: Entity, run: RunIdentity, ids: Sequence[str], now: datetime
-) -> None:
-    """Note in the history those planned values that Dynamics turned out to have.
-
-    An earlier try wrote them, and was ended before it could say so. Call it when the base is what Dynamics has now.
-    """
-    base, dialect = base_table(entity), connection.dialect.name
-    key = base.c[entity.key.column]
-    mine = sa.and_(plan.of_records(run, ids), SYNC_PLAN.c.operation.in_((plan.CREATE, plan.UPDATE, plan.DEACTIVATE)))
-    planned = set(connection.execute(sa.select(SYNC_PLAN.c.field).distinct().where(mine)).scalars())
-    for field in entity.mapped_fields:
-        if field.name in planned:
-            there = sa.exists().where(
-                key == sa.cast(SYNC_PLAN.c.record_id, key.type), as_text(field, base, dialect) == SYNC_PLAN.c.new_value
-            )
-            history.note_theirs(connection, sa.and_(mine, SYNC_PLAN.c.field == field.name, there), now)
 
 
 def _write_base(

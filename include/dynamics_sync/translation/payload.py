@@ -87,6 +87,19 @@ def _date(text: str) -> str:
     return date.fromisoformat(text).isoformat()
 
 
+def _number(scale: int) -> Callable[[str], Decimal]:
+    """Read a number with so many digits behind the point; ValueError for more, which our own column cannot hold."""
+
+    def read(text: str) -> Decimal:
+        number = Decimal(text)
+        if number != round(number, scale):
+            message = "more digits than the column has"
+            raise ValueError(message)
+        return number
+
+    return read
+
+
 def _json_instant(text: str) -> str:
     return _instant(text).isoformat().replace("+00:00", "Z")
 
@@ -94,8 +107,8 @@ def _json_instant(text: str) -> str:
 _JSON: Mapping[FieldType, Callable[[str], Any]] = {
     FieldType.INTEGER: int,
     FieldType.OPTION: int,
-    FieldType.DECIMAL: Decimal,
-    FieldType.MONEY: Decimal,
+    FieldType.DECIMAL: _number(10),
+    FieldType.MONEY: _number(4),
     FieldType.FLOAT: float,
     FieldType.BOOLEAN: lambda text: text == "true",
     FieldType.INSTANT: _json_instant,

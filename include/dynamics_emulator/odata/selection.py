@@ -29,6 +29,9 @@ _PLACE_OF_FIRST = "00000000-0000-4000-8000-00000000beef"
 """They stand in a compiled link where the keys of the last and first row of a page are put."""
 
 
+_MOST_SELECTIONS = 500
+
+
 @dataclass(frozen=True)
 class Selection:
     """SQL expression of a row's JSON, and the text that the context shows for it, such as ``(lastname)``."""
@@ -59,10 +62,24 @@ def select(
 
     ``page`` is the page size that the caller asked for: where expands are nested, it cuts the expanded rows too.
     """
+    if not expanded:
+        return _plain_selection(scope, selected, Printing(annotations, base, scope.settings.page_size))
     expands = parse_expand(expanded)
     require_allowed(expands, scope.schema, scope.table)
     paged = page if is_nested(expands) else None
     return _selection(scope, selected, expands, Printing(annotations, base, scope.settings.page_size, paged))
+
+
+def _plain_selection(scope: Scope, selected: str | None, printing: Printing) -> Selection:
+    """A selection without expands; the parts of a batch ask for the same one hundreds of times."""
+    held = scope.schema.compiled
+    key = ("selection", scope.table.name, scope.alias, str(selected), printing.annotations.pattern)
+    found = held.get(key)
+    if not isinstance(found, Selection):
+        found = _selection(scope, selected, (), printing)
+        if len(held) < _MOST_SELECTIONS:
+            held[key] = found
+    return found
 
 
 def _selection(scope: Scope, selected: str | None, expands: Sequence[Expand], printing: Printing) -> Selection:

@@ -232,6 +232,11 @@ class Schema:
                     found.setdefault(target, []).append((table, column))
         return MappingProxyType({name: tuple(lookups) for name, lookups in found.items()})
 
+    @cached_property
+    def compiled(self) -> dict[tuple[str, ...], object]:
+        """What callers have compiled against this schema, by their own keys; another schema begins with none."""
+        return {}
+
     def table(self, name: str) -> Table:
         """The table of this logical name. Raises KeyError when there is none."""
         return self.tables[name]

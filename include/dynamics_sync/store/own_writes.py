@@ -13,7 +13,6 @@ import sqlalchemy as sa
 from dynamics_sync.entity import Entity, MappedField
 from dynamics_sync.store import history
 from dynamics_sync.store.column_types import Instant
-from dynamics_sync.store.conflicts import record_text
 from dynamics_sync.store.field_sql import as_text
 from dynamics_sync.store.runs import RunIdentity
 from dynamics_sync.store.schema import READ_AT, UPDATED_AT, VERSION, base_table
@@ -38,7 +37,8 @@ def take_own_writes(
     if not sent:
         return
     base, key = base_table(entity), entity.key.column
-    same_record = SYNC_PLAN.c.record_id == record_text(incoming.c[key])
+    # As a key and not as text, so that the index of `incoming` serves.
+    same_record = incoming.c[key] == sa.cast(SYNC_PLAN.c.record_id, incoming.c[key].type)
     _begin_bases(connection, entity, incoming, sa.and_(open_rows, same_record), run, now)
     is_current = sa.and_(base.c[key] == incoming.c[key], base.c[VERSION] == SYNC_PLAN.c[VERSION])
     is_newer = incoming.c[VERSION] > base.c[VERSION]

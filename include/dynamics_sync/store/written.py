@@ -59,14 +59,15 @@ def record_outcomes(
     """Write everything that follows from the answers; the caller holds the entity's lock."""
     as_read = replace(run, begun_at=outcomes.sent_at)
     written = [record.record_id for record in outcomes.sent]
+    done = [*written, *outcomes.deleted]
+    # Before the merge, which would look for writes whose outcome is not known.
+    plan.set_state(connection, run, done, plan.WRITTEN)
     _write_base(connection, entity, outcomes.sent, as_read, now)
     merge_rows(connection, entity, as_read, [outcomes.rows], now, absent=absent)
-    done = [*written, *outcomes.deleted]
     history.note_theirs(connection, sa.and_(plan.of_records(run, done), SYNC_PLAN.c.operation != plan.RESTORE), now)
     mark_deleted_records(connection, entity, as_read, outcomes.deleted, now)
     refused.set_refused(connection, entity, run, outcomes.refused, now, first_delay)
     refused.close_refused(connection, entity, done, now)
-    plan.set_state(connection, run, done, plan.WRITTEN)
     plan.set_state(connection, run, [record.record_id for record in outcomes.refused], plan.REFUSED)
 
 

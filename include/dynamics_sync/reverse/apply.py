@@ -10,6 +10,7 @@
 What is still planned is sent, whatever an earlier try did: a batch can be killed and repeated at any moment.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -268,23 +269,23 @@ class _Sorted:
 
 def count_states(states: Sequence[tuple[str, str]]) -> Counts:
     """Count records by operation and state; deletions are counted apart, by the run."""
-    counts = Counts()
-    for operation, state in states:
-        counts += _count(operation, state)
-    return counts
+    figures: Counter[str] = Counter()
+    for (operation, state), records in Counter(states).items():
+        if operation not in (plan.DELETE, plan.DEACTIVATE) or state != plan.WRITTEN:
+            figures["read"] += records
+            figures[_figure(operation, state)] += records
+    return Counts(**figures)
 
 
-def _count(operation: str, state: str) -> Counts:
-    if operation in (plan.DELETE, plan.DEACTIVATE) and state == plan.WRITTEN:
-        return Counts()
+def _figure(operation: str, state: str) -> str:
     match state:
         case plan.WRITTEN if operation == plan.CREATE:
-            return Counts(read=1, inserted=1)
+            return "inserted"
         case plan.WRITTEN if operation == plan.UPDATE:
-            return Counts(read=1, updated=1)
+            return "updated"
         case plan.REFUSED:
-            return Counts(read=1, rejected=1)
+            return "rejected"
         case plan.POSTPONED:
-            return Counts(read=1, postponed=1)
+            return "postponed"
         case _:
-            return Counts(read=1, unchanged=1)
+            return "unchanged"

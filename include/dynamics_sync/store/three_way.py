@@ -186,22 +186,17 @@ class ThreeWayMerge:
     # --- writing -----------------------------------------------------------------------------------
 
     def _find_hits(self, connection: sa.Connection) -> _Hits:
-        """Ask once which outcomes each field has in some row; what no row has needs no statement of its own."""
+        """Ask which outcomes each field has in some row; what no row has needs no statement of its own."""
+        hits: dict[Outcome, list[MappedField]] = {outcome: [] for outcome in Outcome}
         if not self.fields:
-            return {outcome: [] for outcome in Outcome}
-        # One figure a field, in it one bit an outcome: one figure for each of both could be more than a row may have.
-        row = connection.execute(sa.select(*(self._outcomes_met(field) for field in self.fields))).one()
-        met = list(zip(self.fields, row, strict=True))
-        return {outcome: [field for field, bits in met if bits >> outcome & 1] for outcome in Outcome}
-
-    def _outcomes_met(self, field: MappedField) -> sa.ColumnElement[int]:
-        bits: sa.ColumnElement[int] = sa.literal_column("0", sa.Integer)
-        for outcome in Outcome:
-            has_it = self.decided.c[field.name].in_(_written(outcome))
-            bit = sa.literal_column(str(1 << outcome), sa.Integer)
-            bits = bits + sa.func.max(sa.case((has_it, bit), else_=sa.literal_column("0", sa.Integer)))
-        # Without a row there is no maximum.
-        return sa.func.coalesce(bits, sa.literal_column("0", sa.Integer))
+            return hits
+        # Most fields of most loads are untouched, so that one question leaves few to ask about.
+        highest = connection.execute(sa.select(*(sa.func.max(self.decided.c[field.name]) for field in self.fields)))
+        for field, code in zip(self.fields, highest.one(), strict=True):
+            if code:
+                for met in connection.execute(sa.select(self.decided.c[field.name]).distinct()).scalars():
+                    hits[Outcome(met)].append(field)
+        return hits
 
     def _rows(self, field: MappedField, *outcomes: Outcome) -> conflicts.ThreeSides:
         """The rows in which the field has one of the outcomes, with all three sides."""

@@ -1,7 +1,9 @@
 """Two sides to measure between: a local Dynamics in a process of its own, a PostgreSQL, and the sync's own tasks."""
 
+import multiprocessing
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,9 +53,13 @@ class CountingAdapter(requests.adapters.HTTPAdapter):
         return super().send(*arguments, **options)
 
 
+#: So many batches are sent at the same time, each by a process of its own, as Airflow's mapped tasks are.
+APPLIES = 4
+
+
 @dataclass
 class Sides:
-    """The tasks of both directions, called as Airflow calls them, one after another in this process."""
+    """The tasks of both directions, called as Airflow calls them: one after another, batches side by side."""
 
     emulator: EmulatorProcess
     database_url: str
@@ -109,8 +115,10 @@ class Sides:
     def reverse(self) -> dict[str, dict[str, int]]:
         """One run to Dynamics; returns its counts."""
         run_key = self.collect()
-        for reference in self.plan(run_key):
-            reverse.apply(self.entities, self.services, reference)
+        references = self.plan(run_key)
+        fork = multiprocessing.get_context("fork")
+        with ProcessPoolExecutor(APPLIES, fork, initializer=_take, initargs=(self,)) as processes:
+            self.wire.requests += sum(processes.map(_apply, references))
         return reverse.record(self.entities, self.services, run_key)
 
     def collect(self, **params: Any) -> str:
@@ -121,6 +129,24 @@ class Sides:
     def plan(self, run_key: str) -> list[dict[str, Any]]:
         """The task plan."""
         return reverse.plan(self.entities, self.services, run_key)[1]
+
+
+#: Of a process that applies batches: what it was given when it was forked.
+_taken: list[Sides] = []
+
+
+def _take(sides: Sides) -> None:
+    # The connections that are open belong to the parent.
+    sides.wire = CountingAdapter()
+    _taken.append(sides)
+
+
+def _apply(reference: dict[str, Any]) -> int:
+    """The task apply; returns how many requests it sent."""
+    (sides,) = _taken
+    before = sides.wire.requests
+    reverse.apply(sides.entities, sides.services, reference)
+    return sides.wire.requests - before
 
 
 @contextmanager

@@ -65,6 +65,7 @@ def plan(entities: Sequence[Entity], run_key: str) -> list[reverse.BatchReferenc
     task.xcom_push(key="records", value=summary.records)
     task.xcom_push(key="api_calls", value=summary.api_calls)
     task.xcom_push(key="table", value=summary.as_table())
+    task.xcom_push(key="first_records", value=summary.as_list())
     task.xcom_push(key="needs_approval", value=summary.needs_approval and bool(references))
     return references
 

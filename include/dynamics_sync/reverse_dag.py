@@ -22,8 +22,12 @@ REVERSE_MODES = {
 _SUBJECT = "Write {{ '{:,}'.format(ti.xcom_pull(task_ids='plan', key='records') or 0) }} records to Dynamics?"
 _BODY = """{{ ti.xcom_pull(task_ids='plan', key='table') }}
 
-{{ '{:,}'.format(ti.xcom_pull(task_ids='plan', key='api_calls') or 0) }} calls of the Web API. Record by record and
-field by field, with the values:
+{{ '{:,}'.format(ti.xcom_pull(task_ids='plan', key='api_calls') or 0) }} calls of the Web API. The first records of each
+entity, without the values, which are personal data:
+
+{{ ti.xcom_pull(task_ids='plan', key='first_records') }}
+
+All of them field by field, with the values:
 
     SELECT entity, record_id, operation, column_name, old_value, new_value, rule
     FROM sync_plan WHERE run_id = '{{ run_id }}' ORDER BY entity, record_id;

@@ -2,7 +2,7 @@
 
 import logging
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,8 +43,8 @@ class Services:
 
 
 @contextmanager
-def recorded(services: Services, run: RunIdentity) -> Iterator[MarketingDatabase]:
-    """Open the marketing database for a task; a failure inside is written to `sync_run`.
+def recorded(services: Services, *runs: RunIdentity) -> Iterator[MarketingDatabase]:
+    """Open the marketing database for a task; a failure inside is written to `sync_run`, for each of the runs.
 
     An error that is not of our tree leaves as `Unexpected`, without its text, which may quote values of records.
     """
@@ -52,17 +52,18 @@ def recorded(services: Services, run: RunIdentity) -> Iterator[MarketingDatabase
         try:
             yield database
         except SyncError as error:
-            record_failure(database, run, error)
+            record_failure(database, runs, error)
             raise
         except Exception as error:  # noqa: BLE001 - it is raised again, as one of ours
             unexpected = Unexpected(f"{type(error).__name__} at {place_of(error)}", not_done="The task stopped there")
-            record_failure(database, run, unexpected)
+            record_failure(database, runs, unexpected)
             raise unexpected from None
 
 
-def record_failure(database: MarketingDatabase, run: RunIdentity, error: SyncError) -> None:
+def record_failure(database: MarketingDatabase, runs: Iterable[RunIdentity], error: SyncError) -> None:
     try:
-        fail_run(database, run, error)
+        for run in runs:
+            fail_run(database, run, error)
     except SyncError as second:
         # The first error says what happened; that it could not be written down must not take its place.
         log.warning("The failure could not be written to sync_run: %s", second)

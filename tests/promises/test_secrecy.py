@@ -2,9 +2,12 @@
 
 import json
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+
+from dynamics_sync.reverse import tasks as reverse
 
 #: Words that stand in records only; each is put where it can hurt.
 PERSONAL = {
@@ -37,6 +40,66 @@ def test_no_record_and_no_secret_leaves_the_sync(sync: Any, caplog: pytest.LogCa
     for word in (*PERSONAL.values(), sync.dynamics.client_secret, token, "Bearer ey"):
         assert word not in text
     assert "Read 3" in text  # Something was said.
+
+
+def test_no_record_and_no_secret_leaves_the_way_back(sync: Any, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    keys = [sync.create("leads", lastname=f"Lee {number}") for number in range(4)]
+    for _ in range(2):
+        sync.run("lead")
+    caplog.clear()
+    said = [*write_and_listen(sync, keys), *refuse_and_listen(sync, keys)]
+    said += [record.getMessage() for record in caplog.records if not record.name.startswith("dynamics_emulator")]
+    said += [json.dumps(run, default=str) for run in sync.sql("select * from sync_run")]
+    said += [json.dumps(row, default=str) for row in sync.sql("select code, reason, column_name from sync_quarantine")]
+    said += list(sync.variables.values())
+    text = "\n".join(said)
+    token = sync.session.headers["Authorization"].removeprefix("Bearer ")
+    for word in (*PERSONAL.values(), sync.dynamics.client_secret, token, "Bearer ey"):
+        assert word not in text
+    assert "| lead | update | 2 | 4 |" in text  # Something was said.
+    assert "DS-422" in text
+
+
+def edit(sync: Any, keys: list[str]) -> None:
+    """Edit the records and add one, with words that stand nowhere else."""
+    for key in keys:
+        values = "last_name = :lastname, job_title = :jobtitle"
+        sync.write(f"UPDATE lead SET {values} WHERE lead_id = :key", key=key, **PERSONAL)
+    sync.write("INSERT INTO lead (last_name, email) VALUES (:lastname, :emailaddress1)", **PERSONAL)
+
+
+def write_and_listen(sync: Any, keys: list[str]) -> list[str]:
+    """Run to Dynamics with edits, a conflict, a link and refusals; return all that went from task to task."""
+    control = sync.dynamics.control
+    sync.create("leads", lastname="Old", emailaddress1=PERSONAL["emailaddress1"])
+    edit(sync, keys[:2])
+    sync.api("PATCH", f"leads({keys[0]})", {"lastname": "Other"}, **{"If-Match": "*"})
+    control.add_fault("status-500", times=1, match="$batch")
+    run_key = sync.collect()
+    summary, references = reverse.plan(sync.two_way, sync.services, run_key)
+    said = [json.dumps(references), summary.as_table(), summary.as_list()]
+    said += [json.dumps(sync.apply(reference)) for reference in references]
+    return [*said, json.dumps(sync.record(run_key))]
+
+
+def refuse_and_listen(sync: Any, keys: list[str]) -> list[str]:
+    """Let Dynamics, the wire and the marketing database refuse what is written; return the messages."""
+    control, said = sync.dynamics.control, []
+    sync.write("UPDATE lead SET job_title = :long WHERE lead_id = :key", key=keys[2], long=PERSONAL["jobtitle"] * 30)
+    said.append(json.dumps(sync.reverse()))
+    for fault in ("truncated-json", "html-200", "status-500", "token-expired-401", "drop-during"):
+        sync.write(
+            "UPDATE lead SET topic = :words WHERE lead_id = :key", key=keys[3], words=PERSONAL["jobtitle"] + fault
+        )
+        control.add_fault(fault, probability=1.0, match="$batch")
+        said += messages(sync.reverse)
+        control.clear_faults()
+    with sync.open_database() as database, database.writing() as connection:
+        refuse_name(connection, sync.database_url)
+    sync.write("UPDATE lead_base SET crm_version = 0")
+    sync.api("PATCH", f"leads({keys[3]})", {"lastname": PERSONAL["lastname"] + "!"}, **{"If-Match": "*"})
+    return said + messages(lambda: sync.run("lead", mode="full"))
 
 
 def run_and_listen(sync: Any) -> list[str]:
@@ -76,8 +139,13 @@ def refuse_name(connection: Any, url: str) -> None:
 
 def failing(sync: Any) -> list[str]:
     """Run in vain; return what the error and its causes say."""
+    return messages(lambda: sync.run("lead", mode="full"))
+
+
+def messages(step: Callable[[], object]) -> list[str]:
+    """Do a step in vain; return what the error and its causes say."""
     with pytest.raises(Exception) as caught:  # noqa: PT011 - whatever it is, it must not tell
-        sync.run("lead", mode="full")
+        step()
     said = []
     error: BaseException | None = caught.value
     while error is not None:

@@ -34,6 +34,7 @@ from dynamics_sync.errors import (
     VersionConflict,
 )
 from dynamics_sync.reverse.manifest import PlannedEntity
+from dynamics_sync.reverse.matching import match_records, plan_matches
 from dynamics_sync.reverse.requests import as_rows, request_for, sent_record, what_was_sent
 from dynamics_sync.settings import Settings
 from dynamics_sync.store import conflicts, links, plan, refused, restoring
@@ -72,6 +73,7 @@ class BatchApply:
             earlier = recorded_slice(connection, self.run.run_key, self.batch)
         if earlier is not None:
             return earlier
+        self._match_again()
         again = self._begin()
         for _ in range(1 + self.settings.conflict_rounds):
             if again:
@@ -83,6 +85,15 @@ class BatchApply:
             if not again:
                 break
         return self._end()
+
+    def _match_again(self) -> None:
+        """Look for records that match the new rows once more: the plan may have waited for days, and people work."""
+        with self.database.reading() as connection:
+            wanted = plan.values_to_match(connection, self.run, self.entity, self.batch)
+        if wanted and self.planned.matching is not None:
+            matches = match_records(self.client, self.entity, self.planned.matching, wanted)
+            with self._locked() as connection:
+                plan_matches(connection, self.run, matches)
 
     # --- what needs no call ----------------------------------------------------------------------
 
@@ -96,15 +107,13 @@ class BatchApply:
             restoring.put_back(connection, self.entity, self.run, self.batch, now)
             ambiguous = [record for record in records if record.operation == plan.AMBIGUOUS]
             self._set_refused(connection, [self._ambiguous(record) for record in ambiguous], now)
-            targets = {
-                record.record_id: record.changes[0].new_value or ""
-                for record in records
-                if record.operation == plan.LINK
-            }
-            if targets:
+            # An earlier try may have been killed before it had read what it linked.
+            linked = set(plan.links_to_read(connection, self.run, self.batch))
+            named = {r.record_id: r.changes[0].new_value or "" for r in records if r.operation == plan.LINK}
+            if targets := {born: target for born, target in named.items() if target not in linked}:
                 links.link_rows(connection, self.entity, self.run, targets, now)
-                plan.set_state(connection, self.run, list(targets), plan.WRITTEN)
-        return list(targets.values())
+                plan.set_sent(connection, self.run, list(targets))
+        return [*linked, *targets.values()]
 
     def _ambiguous(self, record: PlannedRecord) -> RefusedRecord:
         candidates = (record.changes[0].new_value or "").split()
@@ -163,6 +172,8 @@ class BatchApply:
                 case VersionConflict() if record.operation in (plan.DELETE, plan.DEACTIVATE):
                     # It was changed there after it was deleted here. The next run knows what it is now.
                     found.postponed.append(record.record_id)
+                    if record.operation == plan.DELETE:
+                        found.edited.append(record.record_id)
                 case VersionConflict():
                     found.again.append(record.record_id)
                 case RecordNotFound() if record.operation == plan.CREATE or record.record_id in self._lost:
@@ -202,6 +213,7 @@ class BatchApply:
             self._set_aside(connection, rejected, now)
             record_outcomes(connection, self.entity, self.run, outcomes, absent, now, delay)
             plan.set_state(connection, self.run, found.postponed, plan.POSTPONED)
+            conflicts.note_edits_there(connection, self.entity, found.edited, self.run, now)
 
     def _unreadable(self, row: Rejected) -> RefusedRecord:
         payload = msgspec.json.encode({"field": row.field}).decode()
@@ -231,6 +243,7 @@ class BatchApply:
             self._set_refused(connection, unread, now)
             known = [record_id for record_id in ids if record_id not in {row.record_id for row in unread}]
             plan.plan_again(connection, self.entity, self.run, known, self.batch, now)
+            plan.close_links(connection, self.run, self.batch)
             restoring.put_back(connection, self.entity, self.run, self.batch, now)
             refused.close_settled(connection, self.entity, now)
 
@@ -264,6 +277,8 @@ class _Sorted:
     again: list[str] = field(default_factory=list)
     postponed: list[str] = field(default_factory=list)
     refused: list[RefusedRecord] = field(default_factory=list)
+    #: Changed there, and about to be deleted there.
+    edited: list[str] = field(default_factory=list)
     error: SyncError | None = None
 
 

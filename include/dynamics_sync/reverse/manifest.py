@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from dynamics_sync.dataverse.bindings import Bindings
 from dynamics_sync.entity import Entity
+from dynamics_sync.reverse.matching import MatchQuery
 from dynamics_sync.reverse.request import ReverseMode, ReverseRequest
 from dynamics_sync.staging import StagingFolder
 from dynamics_sync.store.runs import RunIdentity, Way, new_run_key
@@ -71,8 +72,11 @@ class PlannedEntity:
     batches: int
     #: How many records the plan holds; what becomes of each must be known at the end.
     records: int
+    #: How many calls of the Web API carrying out its batches takes, if nothing is in the way.
+    api_calls: int
     reading: ReadPlan
     bindings: Bindings
+    matching: MatchQuery | None
 
 
 def write_collected(folder: StagingFolder, run: ReverseRun, entities: Iterable[CollectedEntity]) -> None:
@@ -108,8 +112,10 @@ def write_planned(folder: StagingFolder, entities: Iterable[PlannedEntity], stop
         one.entity: {
             "batches": one.batches,
             "records": one.records,
+            "api_calls": one.api_calls,
             "reading": one.reading.to_json(),
             "bindings": _bindings_to_json(one.bindings),
+            "matching": one.matching and asdict(one.matching),
         }
         for one in entities
     }
@@ -121,7 +127,13 @@ def read_planned(folder: StagingFolder) -> tuple[dict[str, PlannedEntity], dict[
     value = folder.read_json(_PLANNED)
     planned = {
         name: PlannedEntity(
-            name, one["batches"], one["records"], ReadPlan.from_json(one["reading"]), Bindings(**one["bindings"])
+            name,
+            one["batches"],
+            one["records"],
+            one["api_calls"],
+            ReadPlan.from_json(one["reading"]),
+            Bindings(**one["bindings"]),
+            one["matching"] and MatchQuery(**{**one["matching"], "columns": tuple(one["matching"]["columns"])}),
         )
         for name, one in value["planned"].items()
     }

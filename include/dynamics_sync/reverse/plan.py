@@ -3,8 +3,9 @@
 Dynamics is read, nothing is written to it. A dry run ends here; its plan is the same as that of a real run.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from typing import Any
 
 from dynamics_sync.dataverse.bindings import read_bindings
@@ -12,14 +13,17 @@ from dynamics_sync.dataverse.client import DataverseClient
 from dynamics_sync.dataverse.metadata import TableMetadata, read_table
 from dynamics_sync.entity import DeletedHere, Entity, FieldType
 from dynamics_sync.reverse.manifest import PLAN_FILE, PlannedEntity, ReverseRun
-from dynamics_sync.reverse.matching import Matches, match_records
+from dynamics_sync.reverse.matching import Matches, MatchQuery, match_records, plan_matches
 from dynamics_sync.settings import Settings
 from dynamics_sync.staging import StagingFolder
 from dynamics_sync.store import plan
 from dynamics_sync.store.database import MarketingDatabase
 from dynamics_sync.store.deletions import Breaker, count_living
-from dynamics_sync.store.plan import PlanLine
+from dynamics_sync.store.plan import PlanLine, PlannedRecord
 from dynamics_sync.translation.fields import plan_reading
+
+#: So many records of each entity are shown to the person who approves the plan.
+FIRST_RECORDS = 20
 
 _DONE = {
     DeletedHere.DELETE: "deleted",
@@ -30,17 +34,34 @@ _DONE = {
 
 @dataclass(frozen=True, slots=True)
 class PlanSummary:
-    """What a plan amounts to. `api_calls` counts the calls that carrying it out takes, if nothing is in the way."""
+    """What a plan amounts to, and its first records by entity.
+
+    `api_calls` counts the calls that carrying it out takes, if nothing is in the way.
+    """
 
     lines: tuple[PlanLine, ...]
     records: int
     api_calls: int
     needs_approval: bool
+    first: Mapping[str, tuple[PlannedRecord, ...]]
 
     def as_table(self) -> str:
-        """The plan in figures, as Markdown; it holds no values."""
+        """The plan in figures, as Markdown."""
         rows = [f"| {line.entity} | {line.operation} | {line.records:,} | {line.fields:,} |" for line in self.lines]
         return "\n".join(["| entity | operation | records | fields |", "| --- | --- | ---: | ---: |", *rows])
+
+    def as_list(self) -> str:
+        """The first records and their columns, as Markdown. Values are personal data, and are not shown."""
+        rows = [
+            f"| {entity} | {record.record_id} | {record.operation} | {_columns_of(record)} |"
+            for entity, records in self.first.items()
+            for record in records
+        ]
+        return "\n".join(["| entity | record | operation | columns |", "| --- | --- | --- | --- |", *rows])
+
+
+def _columns_of(record: PlannedRecord) -> str:
+    return ", ".join(change.column_name for change in record.changes if change.column_name) or "the whole record"
 
 
 def plan_entity(
@@ -61,24 +82,23 @@ def plan_entity(
     identity = run.of(entity)
     with database.writing() as connection:
         _fit(connection, entity, table, run, reading.absent)
-        wanted = plan.values_to_match(connection, identity, entity) if entity.match else {}
+        wanted = plan.values_to_match(connection, identity, entity)
         deletions = plan.count_records(connection, identity, plan.is_deletion())
         living = count_living(connection, entity)
     breaker = Breaker(
         settings.deletion_breaker_share, settings.deletion_breaker_at_least, open=run.request.allow_deletions
     )
     breaker.check(entity, deletions, living, done=f"{_DONE[entity.deleted_here]} in Dynamics")
-    matches = match_records(client, entity, table, wanted) if wanted else Matches({}, {}, ())
+    query = MatchQuery.of(entity, table) if entity.match else None
+    matches = match_records(client, entity, query, wanted) if query and wanted else Matches({}, {}, ())
     with database.writing() as connection:
         # Whose row is here again, under another GUID, is not to be taken away there.
         plan.leave_out_deletions(connection, identity, list(matches.linked.values()))
-        plan.plan_otherwise(connection, identity, plan.LINK, matches.linked, "matched")
-        several = {born: " ".join(found) for born, found in matches.ambiguous.items()}
-        plan.plan_otherwise(connection, identity, plan.AMBIGUOUS, several, "matched")
-        plan.set_state(connection, identity, matches.repeated, plan.POSTPONED)
+        plan_matches(connection, identity, matches)
         batches = plan.number_batches(connection, identity, settings.records_per_batch)
         records = plan.count_records(connection, identity)
-    return PlannedEntity(entity.entity, batches, records, reading, bindings)
+        calls = plan.count_calls(connection, identity, matched=bool(entity.match))
+    return PlannedEntity(entity.entity, batches, records, calls, reading, bindings, query)
 
 
 def _written_lookups(entity: Entity, table: TableMetadata) -> list[str]:
@@ -111,10 +131,13 @@ def summarise(
         records = {
             entity.entity: plan.count_records(connection, run.of(entity), plan.is_planned()) for entity in entities
         }
-    # Each batch asks who Dynamics is, as the connection may have been changed since.
-    calls = sum(2 * one.batches for one in planned)
+        first = {
+            entity.entity: tuple(islice(plan.read_records(connection, run.of(entity)), FIRST_RECORDS))
+            for entity in entities
+        }
+    calls = sum(one.api_calls for one in planned)
     needed = any(records[name] > limit for name, limit in limits.items())
-    return PlanSummary(tuple(lines), sum(records.values()), calls, needed)
+    return PlanSummary(tuple(lines), sum(records.values()), calls, needed, first)
 
 
 def write_plan(

@@ -72,7 +72,8 @@ def collect(entities: Sequence[Entity], services: Services, run_id: str, params:
                 log.info("%s: %s records differ, %s new ones are held back.", entity.title, f"{count:,}", f"{held:,}")
         except FirstCopyMissing as missing:
             log.warning("%s", missing)
-    write_collected(folder, run, found)
+    with recorded(services, *(run.of_name(one.entity) for one in found)):
+        write_collected(folder, run, found)
     return run.run_key
 
 
@@ -104,10 +105,10 @@ def plan(entities: Sequence[Entity], services: Services, run_key: str) -> tuple[
             log.error("%s", error)
             stopped[entity.entity] = str(error)
     going_on = [_named(entities, one) for one in collected if one.entity not in stopped]
-    with services.marketing() as database:
+    with recorded(services, *(run.of(entity) for entity in going_on)) as database:
         summary = summarise(going_on, run, planned, database)
         write_plan(folder, going_on, run, summary, database)
-    write_planned(folder, planned, stopped)
+        write_planned(folder, planned, stopped)
     _say_plan(run, folder, summary)
     return summary, [] if run.request.dry_run else _references(run_key, planned)
 

@@ -345,5 +345,15 @@ def settle_agreed(connection: sa.Connection, entity: Entity, now: datetime) -> N
     for field in entity.mapped_fields:
         if field.column in columns:
             joined = sa.join(ours, base, ours.c[key] == base.c[key])
-            same = conflicts.ThreeSides(joined, ~differs(field, ours, base), ours.c[key], base, ours, base)
+            disputed = sa.select(sa.cast(SYNC_CONFLICT.c.record_id, ours.c[key].type)).where(
+                is_open(entity), SYNC_CONFLICT.c.column_name == field.column
+            )
+            same = conflicts.ThreeSides(
+                joined,
+                sa.and_(ours.c[key].in_(disputed), ~differs(field, ours, base)),
+                ours.c[key],
+                base,
+                ours,
+                base,
+            )
             conflicts.settle(connection, entity, field, same, now)

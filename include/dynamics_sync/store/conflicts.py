@@ -1,9 +1,10 @@
-"""Conflicts: fields that both sides changed to different values, and records edited here that were deleted there.
+"""Conflicts: fields that both sides changed to different values, and records that one side edited and one deleted.
 
 Each is a row of `sync_conflict`, which keeps the loser's value. One whose outcome is `open` waits for a person, who
 writes `ours` or `theirs` into its `decision`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -123,6 +124,29 @@ def note_deletions(
     constants = [sa.literal(value, sa.Text) for value in values.values()]
     rows = sa.select(key, *constants, sa.literal(now, Instant())).where(~held)
     connection.execute(SYNC_CONFLICT.insert().from_select(["record_id", *values, "detected_at"], rows))
+
+
+def note_edits_there(
+    connection: sa.Connection, entity: Entity, ids: Sequence[str], run: RunIdentity, now: datetime
+) -> None:
+    """Write that records were changed in Dynamics while they were deleted here; the catalogue says that we win.
+
+    What was changed there is read into the base before the record is deleted, and stays in it.
+    """
+    if not ids:
+        return
+    row = {
+        "entity": entity.entity,
+        "column_name": WHOLE_RECORD,
+        "ours": "deleted",
+        "theirs": "edited",
+        "rule": Winner.MARKETING.value,
+        "outcome": "ours",
+        "run_id": run.run_id,
+        "detected_at": now,
+        "resolved_at": now,
+    }
+    connection.execute(SYNC_CONFLICT.insert(), [{**row, "record_id": record_id} for record_id in ids])
 
 
 def note_edits_of_deleted(connection: sa.Connection, entity: Entity, run: RunIdentity, now: datetime) -> None:

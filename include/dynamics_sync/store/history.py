@@ -32,7 +32,8 @@ def note_ours(
             record_text(sides.key),
             old,
             new,
-            sides.theirs.c[VERSION],
+            # A value that came from another row here was brought by no version.
+            sa.func.coalesce(sides.theirs.c[VERSION], 0),
             *(sa.literal(text, sa.Text) for text in (entity.entity, field.column, "marketing", rule, run.run_id)),
             sa.literal(now, Instant()),
         )

@@ -152,11 +152,17 @@ def leave_out(connection: sa.Connection, run: RunIdentity, operation: str, field
     connection.execute(SYNC_PLAN.delete().where(which))
 
 
-def values_to_match(connection: sa.Connection, run: RunIdentity, entity: Entity) -> dict[str, dict[str, str]]:
+def values_to_match(
+    connection: sa.Connection, run: RunIdentity, entity: Entity, batch: int | None = None
+) -> dict[str, dict[str, str]]:
     """Return the values of the match fields of each record to be created that has them all: by record, by field."""
+    if not entity.match:
+        return {}
     query = sa.select(SYNC_PLAN.c.record_id, SYNC_PLAN.c.field, SYNC_PLAN.c.new_value).where(
-        _of(run), SYNC_PLAN.c.operation == CREATE, SYNC_PLAN.c.field.in_(list(entity.match))
+        _of(run), is_planned(), SYNC_PLAN.c.operation == CREATE, SYNC_PLAN.c.field.in_(list(entity.match))
     )
+    if batch is not None:
+        query = query.where(SYNC_PLAN.c.batch == batch)
     found: dict[str, dict[str, str]] = {}
     for record_id, field, value in connection.execute(query.order_by(SYNC_PLAN.c.record_id)):
         if value and value.strip():  # An empty text says as little of a person as none.
@@ -205,6 +211,38 @@ def number_batches(connection: sa.Connection, run: RunIdentity, size: int) -> in
     return int(connection.execute(highest).scalar_one())
 
 
+def count_calls(connection: sa.Connection, run: RunIdentity, *, matched: bool) -> int:
+    """Count the calls of the Web API that the batches take if nothing is in the way.
+
+    Each asks who Dynamics is, as the connection may have been changed since. One with new rows looks once more for
+    records that match, and what was linked is read.
+    """
+    operation = SYNC_PLAN.c.operation
+    kinds = [operation.not_in(LOCAL_OPERATIONS), operation == LINK]
+    if matched:
+        kinds.append(operation == CREATE)
+    of_batch = sa.select(*(sa.func.max(sa.case((kind, 1), else_=0)).label(f"kind_{n}") for n, kind in enumerate(kinds)))
+    batches = of_batch.where(_of(run), is_planned()).group_by(SYNC_PLAN.c.batch).subquery("batches")
+    calls = sa.func.count() + sum(sa.func.coalesce(sa.func.sum(column), 0) for column in batches.c)
+    return int(connection.execute(sa.select(calls).select_from(batches)).scalar_one())
+
+
+def links_to_read(connection: sa.Connection, run: RunIdentity, batch: int) -> list[str]:
+    """Return the records with which rows of a batch were linked, and whose values were not read since."""
+    query = sa.select(SYNC_PLAN.c.new_value).where(_links(run, batch), SYNC_PLAN.c.state == SENT)
+    return list(connection.execute(query).scalars())
+
+
+def close_links(connection: sa.Connection, run: RunIdentity, batch: int) -> None:
+    """Note that the records with which rows of a batch were linked have been read."""
+    done = sa.and_(_links(run, batch), SYNC_PLAN.c.state == SENT)
+    connection.execute(SYNC_PLAN.update().where(done).values(state=WRITTEN))
+
+
+def _links(run: RunIdentity, batch: int) -> sa.ColumnElement[bool]:
+    return sa.and_(_of(run), SYNC_PLAN.c.batch == batch, SYNC_PLAN.c.operation == LINK)
+
+
 # --- what becomes of it -------------------------------------------------------------------------------
 
 
@@ -232,7 +270,10 @@ def postpone_edited(connection: sa.Connection, entity: Entity, run: RunIdentity,
 
 
 def set_sent(connection: sa.Connection, run: RunIdentity, ids: Sequence[str]) -> None:
-    """Write down that the records are about to be sent, so that the write is known when its answer gets lost."""
+    """Write down that the records are about to be sent, so that the write is known when its answer gets lost.
+
+    A link is sent, so to speak, when it was made here, and written when its record has been read.
+    """
     which = sa.and_(of_records(run, ids), SYNC_PLAN.c.state == PLANNED, SYNC_PLAN.c.operation != RESTORE)
     connection.execute(SYNC_PLAN.update().where(which).values(state=SENT))
 

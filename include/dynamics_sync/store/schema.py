@@ -96,6 +96,13 @@ def _build_base(
         sa.Column(UPDATED_AT, Instant, nullable=False, comment="When Dynamics last said something else"),
         sa.Column(WRITTEN_AT, Instant, comment=f"The updated_at that the sync last gave the row of {table}"),
         sa.Column(EDITED_AT, Instant, comment=f"The updated_at of {table} that an edit had given it before that"),
+        # Each run asks which records are gone; they are few, and those that live cost this index nothing.
+        sa.Index(
+            f"{table}_base_deleted",
+            DELETED_AT,
+            postgresql_where=sa.text(f"{DELETED_AT} IS NOT NULL"),
+            sqlite_where=sa.text(f"{DELETED_AT} IS NOT NULL"),
+        ),
         comment=comment,
     )
 

@@ -117,7 +117,7 @@ SYNC_CONFLICT = sa.Table(
         "column_name",
         sa.String(100),
         nullable=False,
-        comment="Empty where the record was deleted in Dynamics while it was edited here",
+        comment="Empty where it is about the whole record: deleted on one side and edited on the other",
     ),
     sa.Column("base", sa.Text, comment="The last value on which both sides agreed"),
     sa.Column("ours", sa.Text, comment="The marketing database's value"),

@@ -36,7 +36,8 @@ from dynamics_sync.store.schema import (
     entity_table,
 )
 
-_MODIFIED = "modifiedon"
+#: Logical name of the instant that the rule `latest` compares.
+MODIFIED = "modifiedon"
 #: Columns of the table of decisions, whose others bear the logical names of fields.
 _CHANGED, _EDITED_AT = "sync_changed", "sync_edited_at"
 
@@ -169,7 +170,7 @@ class ThreeWayMerge:
             case Winner.REVIEW:
                 return code[Outcome.OPEN]
             case Winner.LATEST:
-                modified = self.incoming.c[self.entity.fields[_MODIFIED].column]
+                modified = self.incoming.c[self.entity.fields[MODIFIED].column]
                 ours_is_later = edited_at(self.base, self.ours) >= modified
                 return sa.case((ours_is_later, code[Outcome.OURS]), else_=code[Outcome.THEIRS])
             case Winner.FILL_BLANK:

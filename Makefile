@@ -36,7 +36,7 @@ $(STAMP): constraints.txt requirements.txt pyproject.toml
 	@touch $@
 
 .PHONY: demo
-demo: $(STAMP) ## Start everything, sync a sample organisation twice, and compare both sides (MARKETING=postgres for PostgreSQL, PROFILE=customised for another kind of tenant)
+demo: $(STAMP) ## Start everything, sync a sample organisation both ways, and compare both sides (MARKETING=postgres for PostgreSQL, PROFILE=customised for another kind of tenant)
 	@$(BIN)/python -m dynamics_demo demo --marketing $(MARKETING) $(if $(PROFILE),--profile $(PROFILE)) $(ARGS)
 
 .PHONY: demo-faults
@@ -62,7 +62,7 @@ $(NODE_STAMP): $(NODE_CLIENT)/package-lock.json | $(STAMP)
 
 .PHONY: test
 test: $(STAMP) $(NODE_STAMP) ## Run all tests (ARGS='-k name' to choose)
-	@$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
+	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 .PHONY: lint
 lint: $(STAMP) ## Check style and formatting with ruff

@@ -145,6 +145,8 @@ class Harness:
             child = os.fork()
         if child == 0:
             try:
+                # The connection that is open belongs to the parent.
+                self.sync.wire.init_poolmanager(1, 1)
                 step(Countdown(moment))
             finally:
                 os._exit(0)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 #: How many examples: 200 over both databases in every run of the suite, thousands for each with `make soak`.
 EXAMPLES = {"sqlite": 140, "postgresql": 60}
@@ -19,6 +19,7 @@ EXAMPLES = {"sqlite": 140, "postgresql": 60}
 TEXT = {"type": "text"}
 LEAD = {
     "lastname": {"column": "last_name", **TEXT},
+    "emailaddress1": {"column": "email", **TEXT},
     "jobtitle": {"column": "job_title", **TEXT},
     "subject": {"column": "topic", **TEXT, "wins": "dynamics"},
     "companyname": {"column": "company", **TEXT, "wins": "review"},
@@ -44,6 +45,13 @@ CELLS = {
 
 ENTITIES = st.sampled_from(["lead", "contact"])
 NUMBERS = st.integers(0, 5)
+#: What becomes there of a lead that is deleted here.
+DELETIONS = (
+    {"deleted_here": "nothing"},
+    {"deleted_here": "delete"},
+    {"deleted_here": "deactivate", "inactive_state": 2},
+)
+ALL_WORDS = {"deleted_here", "inactive_state"}
 
 
 class TwoWay(RuleBasedStateMachine):
@@ -61,6 +69,12 @@ class TwoWay(RuleBasedStateMachine):
         self.deleted_here: set[str] = set()
         self.deleted_there: set[str] = set()
         self.sync.empty()
+
+    @initialize(words=st.sampled_from(DELETIONS))
+    def choose(self, words: dict[str, Any]) -> None:
+        self.words = words
+        kept = {word: value for word, value in self.sync.changed["lead"].items() if word not in ALL_WORDS}
+        self.sync.changed["lead"] = kept | words
 
     def value(self, column: str) -> Any:
         """A value that nobody ever used."""
@@ -106,10 +120,26 @@ class TwoWay(RuleBasedStateMachine):
         self.born_here[key] = entity
         self.here[entity, key, "last_name"] = [name]
 
+    @rule(number=NUMBERS)
+    def insert_twin_here(self, number: int) -> None:
+        """Somebody enters a lead that is there already, which its e-mail address tells."""
+        key = self.row_there("lead", number)
+        if key is None:
+            return
+        email = self.sync.their_rows("leads", "leadid")[key]["emailaddress1"]
+        before, name, title = self.sync.keys_here("lead"), self.value("last_name"), self.value("job_title")
+        values = {"name": name, "email": email, "title": title}
+        self.sync.write("INSERT INTO lead (last_name, email, job_title) VALUES (:name, :email, :title)", **values)
+        (born,) = self.sync.keys_here("lead") - before
+        self.born_here[born] = "lead"
+        self.here["lead", born, "last_name"], self.here["lead", born, "job_title"] = [name], [title]
+
     @rule(entity=ENTITIES)
     def insert_there(self, entity: str) -> None:
         name = self.value("last_name")
-        key = self.sync.create(SIDES[entity][0], lastname=name)
+        self.count += 1
+        email = {"emailaddress1": f"{self.count}@example.com"} if entity == "lead" else {}
+        key = self.sync.create(SIDES[entity][0], lastname=name, **email)
         self.born_there.add(key)
         self.there[entity, key, "last_name"] = [name]
 
@@ -170,6 +200,12 @@ class TwoWay(RuleBasedStateMachine):
         refused = self.sync.refused(entity)
         living = {key for key, row in here.items() if row["crm_deleted_at"] is None}
         assert set(there) - living <= self.deleted_here
+        if entity == "lead":
+            # What was deleted here is gone there, or inactive, by choice.
+            left = {key for key in set(there) - living if key not in refused}
+            policy = self.words["deleted_here"]
+            assert policy != "delete" or not left
+            assert policy != "deactivate" or all(there[key]["statecode"] != 0 for key in left)
         assert living - set(there) <= refused
         for key in living & set(there):
             for column, name in CELLS[entity]:
@@ -179,14 +215,17 @@ class TwoWay(RuleBasedStateMachine):
         """No edit is lost: it stands, or was written over on its own side, or is kept where it lost."""
         kept, written = self.sync.kept_values(entity), self.sync.written_values(entity)
         here, there = self.sync.rows(entity), self.sync.their_rows(*SIDES[entity])
-        for (table, key, column), values in (*self.here.items(), *self.there.items()):
-            if table != entity or key in self.deleted_here | self.deleted_there:
+        linked = self.sync.linked(entity)
+        for (table, born, column), values in (*self.here.items(), *self.there.items()):
+            key = linked.get(born, born)
+            if table != entity or {born, key} & (self.deleted_here | self.deleted_there):
                 continue
             name = dict(CELLS[entity])[column]
             last = values[-1]
             found = {here.get(key, {}).get(column), there.get(key, {}).get(name)}
             assert last in found or str(last) in kept[key, column], (entity, key, column, last)
-        for (table, key, column), values in self.here.items():
+        for (table, born, column), values in self.here.items():
+            key = linked.get(born, born)
             # Each value that came to stand there from here is in the history.
             if table == entity and there.get(key, {}).get(dict(CELLS[entity])[column]) in values:
                 assert str(there[key][dict(CELLS[entity])[column]]) in written, (entity, key, column)
@@ -197,13 +236,15 @@ class TwoWay(RuleBasedStateMachine):
             there = set(self.sync.their_rows(*side))
             born = {key for key, table in self.born_here.items() if table == entity}
             assert there <= born | self.born_there
-            missing = born - there - self.deleted_here - self.deleted_there
+            missing = born - there - self.deleted_here - self.deleted_there - set(self.sync.linked(entity))
             assert missing <= self.sync.refused(entity)
 
 
 @pytest.fixture
 def two_sides(make_two_way: Callable[..., Any]) -> Any:
-    return make_two_way({"lead": LEAD, "contact": CONTACT})
+    sides = make_two_way({"lead": LEAD, "contact": CONTACT})
+    sides.changed["lead"]["match"] = ("emailaddress1",)
+    return sides
 
 
 def test_whatever_people_do_and_wherever_it_crashes_the_promises_hold(two_sides: Any) -> None:

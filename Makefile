@@ -4,6 +4,9 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 
+# Airflow starts processes all the time, which take twice as long to start where Python may not keep what it compiled.
+export PYTHONDONTWRITEBYTECODE :=
+
 PYTHON ?= python3
 MARKETING ?= sqlite
 PORT ?= 8443
@@ -62,7 +65,7 @@ $(NODE_STAMP): $(NODE_CLIENT)/package-lock.json | $(STAMP)
 
 .PHONY: test
 test: $(STAMP) $(NODE_STAMP) ## Run all tests (ARGS='-k name' to choose)
-	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 .PHONY: lint
 lint: $(STAMP) ## Check style and formatting with ruff

@@ -15,11 +15,10 @@ def counts(done: dict[str, dict[str, int]], entity: str = "lead") -> dict[str, i
     return {name: number for name, number in done[entity].items() if number}
 
 
-def copy(sync: Any) -> None:
-    """The first copy, and the run after it, of both entities."""
-    for _ in range(2):
-        for name in ("lead", "contact"):
-            sync.run(name)
+def copy(sync: Any, *names: str) -> None:
+    """The first copy; without it an entity is left out on the way back."""
+    for name in names or ("lead",):
+        sync.run(name)
 
 
 def lead(sync: Any, key: str) -> dict[str, Any]:
@@ -61,7 +60,7 @@ def test_a_row_that_is_born_here_is_created_there_under_its_guid(sync: Any) -> N
 def test_both_sides_change_and_the_rule_decides(sync: Any) -> None:
     key = sync.create("leads", lastname="Lee", jobtitle="CEO", subject="Fair")
     person = sync.create("contacts", lastname="Kim", jobtitle="CEO", department="Sales")
-    copy(sync)
+    copy(sync, "lead", "contact")
     for table in ("lead", "contact"):
         sync.write(f"UPDATE {table} SET job_title = 'ours', city = 'Here'")
     sync.api("PATCH", f"leads({key})", {"jobtitle": "theirs", "subject": "There"}, **{"If-Match": "*"})
@@ -292,7 +291,7 @@ def test_the_breaker_stops_one_entity_and_not_the_other(sync: Any) -> None:
     for number in range(8):
         sync.create("leads", lastname=f"Lee {number}")
     person = sync.create("contacts", lastname="Kim")
-    copy(sync)
+    copy(sync, "lead", "contact")
     sync.write("DELETE FROM lead")
     sync.write("UPDATE contact SET job_title = 'CTO'")
     with pytest.raises(EntityStopped, match="DS-702 lead: 8 of 8 living rows would be deleted in Dynamics"):
@@ -331,7 +330,7 @@ def test_an_empty_text_is_sent_once(sync: Any) -> None:
 
 def test_an_edit_of_a_row_whose_record_is_gone_is_a_conflict_too(sync: Any) -> None:
     key = sync.create("leads", lastname="Lee")
-    copy(sync)
+    copy(sync, "lead", "lead")
     sync.api("DELETE", f"leads({key})")
     sync.run("lead")
     assert sync.sql("SELECT * FROM sync_conflict") == []
@@ -389,7 +388,7 @@ def test_a_field_that_is_new_in_the_catalogue_overwrites_nothing_unseen(sync: An
     few = {name: fields[name] for name in ("lastname", "emailaddress1")}
     sync.changed["contact"] = {"fields": few}
     key = sync.create("contacts", lastname="Kim", department="Theirs")
-    copy(sync)
+    copy(sync, "contact", "contact")
     sync.changed["contact"] = {"fields": {**few, "department": fields["department"]}}
     sync.run("contact")
     sync.write("UPDATE contact SET department = 'Ours'")

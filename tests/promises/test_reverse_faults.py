@@ -33,9 +33,8 @@ def sides(make_two_way: Callable[..., Any]) -> Any:
     sides = make_two_way({"lead": LEAD, "contact": CONTACT})
     for number in range(EDITED):
         sides.create("leads", lastname=f"Lee {number}", jobtitle="CEO")
-    for _ in range(2):
-        sides.run("lead")
-        sides.run("contact")
+    sides.run("lead")
+    sides.run("contact")
     sides.write("UPDATE lead SET job_title = 'CTO'")
     for number in range(BORN):
         sides.write("INSERT INTO lead (last_name, job_title) VALUES (:name, 'New')", name=f"Born {number}")

@@ -1,7 +1,7 @@
 """The marketing database: one door to SQLite and PostgreSQL, with the same transactions and the same errors behind it.
 
-A task opens its own, after the fork of Airflow's task runner, and closes it at its end. In between one connection to
-PostgreSQL is kept for the next transaction; one to SQLite is opened for each, as it takes its temporary tables with it.
+A task opens its own, after the fork of Airflow's task runner, and closes it at its end. In between one connection is
+kept for the next transaction, and no temporary table outlives its own.
 """
 
 import re
@@ -142,7 +142,7 @@ def _parse(url: str | sa.URL) -> sa.URL:
 
 
 def _sqlite_engine(url: sa.URL, lock_timeout: float) -> sa.Engine:
-    engine = sa.create_engine(url, poolclass=sa.NullPool, hide_parameters=True, connect_args={"timeout": lock_timeout})
+    engine = sa.create_engine(url, pool_size=1, hide_parameters=True, connect_args={"timeout": lock_timeout})
 
     @sa.event.listens_for(engine, "connect")
     def _prepare(connection: sqlite3.Connection, _record: object) -> None:
@@ -150,6 +150,14 @@ def _sqlite_engine(url: sa.URL, lock_timeout: float) -> sa.Engine:
         connection.isolation_level = None
         connection.execute(f"PRAGMA cache_size = -{_SQLITE_CACHE_KIB}")
         _use_write_ahead_log(connection)
+
+    @sa.event.listens_for(engine, "checkin")
+    def _drop_temporary_tables(connection: sqlite3.Connection | None, _record: object) -> None:
+        # What PostgreSQL does at the end of a transaction (ON COMMIT DROP).
+        if connection is not None:
+            left = connection.execute("SELECT name FROM sqlite_temp_master WHERE type = 'table'").fetchall()
+            for (name,) in left:
+                connection.execute(f'DROP TABLE temp."{name}"')
 
     @sa.event.listens_for(engine, "begin")
     def _begin(connection: sa.Connection) -> None:

@@ -99,8 +99,8 @@ bench: $(STAMP) ## Measure the sync side by side with other ways and print a rep
 	@$(BIN)/python -m bench $(if $(ONLY),--only $(ONLY)) $(ARGS)
 
 .PHONY: soak
-soak: $(STAMP) ## Play thousands of random edits, runs and crashes on both sides and check the promises (EXAMPLES=5000)
-	@SOAK_EXAMPLES=$(or $(EXAMPLES),5000) $(BIN)/pytest -n 2 tests/promises/test_two_way_machine.py $(ARGS)
+soak: $(STAMP) ## Play thousands of random edits, runs and crashes on both sides and check the promises and the laws of the merge (EXAMPLES=5000)
+	@SOAK_EXAMPLES=$(or $(EXAMPLES),5000) $(BIN)/pytest -n 2 tests/promises/test_two_way_machine.py tests/dynamics_sync/store/test_three_way_laws.py $(ARGS)
 
 .PHONY: bench-emulator
 bench-emulator: $(STAMP) ## Measure the local Dynamics and print a table (ROWS=1000000; ARGS='--write file.md' keeps it)

@@ -514,3 +514,35 @@ def test_the_plan_says_how_many_calls_it_takes(sync: Any) -> None:
     # The linked row is planned anew once it was read, and then is sent, which nobody can know before.
     assert planned <= len(sync.wire.sent) <= planned + 1
     assert len(references) == 3
+
+
+def add_absent_field(sync: Any) -> None:
+    """Let the catalogue name a field of a solution that this organisation has not installed."""
+    fields = sync.entity("lead").model_dump(by_alias=True)["fields"]
+    sync.changed["lead"] = {"fields": {**fields, "xyz_score": {"column": "score", "type": "integer", "optional": True}}}
+
+
+def test_what_the_organisation_does_not_have_costs_no_record_that_is_planned_anew(sync: Any) -> None:
+    """The optional fields of a solution that is not installed, in a record that was changed there meanwhile."""
+    add_absent_field(sync)
+    key = sync.create("leads", lastname="Lee", emailaddress1="ann@example.com")
+    copy(sync)
+    sync.write("UPDATE lead SET job_title = 'CTO', score = 3")
+    run_key = sync.collect()
+    (reference,) = sync.plan(run_key)
+    sync.api("PATCH", f"leads({key})", {"subject": "There"}, **{"If-Match": "*"})
+    assert sync.apply(reference)["updated"] == 1
+    sync.record(run_key)
+    assert sync.sql("select * from sync_quarantine") == []
+    assert lead(sync, key)["jobtitle"] == "CTO"
+
+
+def test_what_the_organisation_does_not_have_is_no_edit_of_a_deleted_record(sync: Any) -> None:
+    add_absent_field(sync)
+    key = sync.create("leads", lastname="Lee")
+    copy(sync, "lead", "lead")
+    sync.write("UPDATE lead SET score = 3")
+    sync.api("DELETE", f"leads({key})")
+    sync.run("lead")
+    sync.reverse()
+    assert sync.sql("select * from sync_conflict") == []

@@ -4,6 +4,7 @@
 value that was written in the history, once.
 """
 
+import re
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -241,6 +242,70 @@ def test_our_own_write_that_comes_back_is_no_conflict_with_a_newer_edit(sides: A
     assert [row["jobtitle"] for row in sides.their_rows("contacts", "contactid").values()] == ["Newer"]
     query = "SELECT new_value FROM sync_history WHERE side = 'dynamics' AND entity = 'contact' ORDER BY history_id"
     assert [row["new_value"] for row in sides.sql(query)] == ["Newest but one", "Newer"]
+
+
+def lose_the_answer(sides: Any, statement: str) -> dict[str, Any]:
+    """Write something to the one contact, whose answer does not come; return the reference of the batch."""
+    sides.create("contacts", lastname="Kim", jobtitle="CEO")
+    sides.run("contact")
+    sides.write(statement)
+    reference: dict[str, Any] = next(one for one in sides.plan(sides.collect()) if one["entity"] == "contact")
+    sides.dynamics.control.add_fault("drop-after", match="$batch", times=50)
+    with pytest.raises(SyncError):
+        sides.apply(reference)
+    sides.dynamics.control.clear_faults()
+    return reference
+
+
+def test_our_own_write_is_known_though_dynamics_trimmed_it(sides: Any) -> None:
+    sides.dynamics.control.change_settings(trims_text="both")
+    reference = lose_the_answer(sides, "UPDATE contact SET job_title = ' Spaced '")
+    sides.write("UPDATE contact SET job_title = 'Newer'")
+    sides.run("contact")
+    sides.apply(reference)
+    assert sides.sql("SELECT * FROM sync_conflict") == []
+    sides.settle()
+    assert [row["jobtitle"] for row in sides.their_rows("contacts", "contactid").values()] == ["Newer"]
+    assert len(sides.sql("SELECT 1 FROM sync_history WHERE side = 'dynamics' AND entity = 'contact'")) == 2
+
+
+def test_a_run_that_is_cleared_from_its_beginning_knows_what_it_had_sent(sides: Any) -> None:
+    lose_the_answer(sides, "UPDATE contact SET job_title = 'Older'")
+    sides.write("UPDATE contact SET job_title = 'Newer'")
+    sides.runs -= 1  # The same run once more.
+    run_key = sides.collect()
+    for reference in sides.plan(run_key):
+        sides.apply(reference)
+    sides.record(run_key)
+    assert sides.sql("SELECT * FROM sync_conflict") == []
+    sides.settle()
+    assert [row["jobtitle"] for row in sides.their_rows("contacts", "contactid").values()] == ["Newer"]
+    query = "SELECT new_value FROM sync_history WHERE side = 'dynamics' AND entity = 'contact' ORDER BY history_id"
+    assert [row["new_value"] for row in sides.sql(query)] == ["Older", "Newer"]
+
+
+def test_a_record_at_which_dynamics_fails_each_time_holds_up_nobody(sides: Any) -> None:
+    run_key = sides.collect()
+    (reference,) = sides.plan(run_key)
+
+    def strike(request: Any) -> None:
+        """Let the one record fail whenever it is sent; Dynamics is well otherwise."""
+        body = request.body if isinstance(request.body, bytes) else b""
+        sides.dynamics.control.clear_faults()
+        parts = re.findall(rb"\r\nPATCH /?\S*?leads\(([0-9a-f-]+)\)", body)
+        if unlucky in parts:
+            sides.dynamics.control.add_fault("status-500", in_batch=True, at=[parts.index(unlucky) + 1])
+
+    unlucky = min(sides.rows("lead")).encode()
+    sides.wire.before.append(strike)
+    sides.apply(reference)
+    counts = sides.record(run_key)["lead"]
+    sides.wire.before.clear()
+    assert (counts["rejected"], counts["updated"] + counts["inserted"]) == (1, EDITED + BORN - 1)
+    (row,) = sides.sql("SELECT * FROM sync_quarantine WHERE resolved_at IS NULL")
+    assert (row["record_key"].encode(), row["code"]) == (unlucky, "DS-303")
+    sides.reverse(mode="quarantine")
+    equal_at_the_end(sides)
 
 
 def test_a_run_that_copies_our_write_before_it_is_recorded_makes_no_conflict(sides: Any, writes: Any) -> None:

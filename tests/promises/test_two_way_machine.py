@@ -120,19 +120,25 @@ class TwoWay(RuleBasedStateMachine):
         self.born_here[key] = entity
         self.here[entity, key, "last_name"] = [name]
 
-    @rule(number=NUMBERS)
-    def insert_twin_here(self, number: int) -> None:
-        """Somebody enters a lead that is there already, which its e-mail address tells."""
+    @rule(number=NUMBERS, is_blank=st.booleans())
+    def insert_twin_here(self, number: int, is_blank: bool) -> None:
+        """Somebody enters a lead that is there already, which its e-mail address tells; a form leaves fields empty."""
         key = self.row_there("lead", number)
         if key is None:
             return
         email = self.sync.their_rows("leads", "leadid")[key]["emailaddress1"]
-        before, name, title = self.sync.keys_here("lead"), self.value("last_name"), self.value("job_title")
+        before, name, title = (
+            self.sync.keys_here("lead"),
+            self.value("last_name"),
+            "" if is_blank else self.value("job_title"),
+        )
         values = {"name": name, "email": email, "title": title}
         self.sync.write("INSERT INTO lead (last_name, email, job_title) VALUES (:name, :email, :title)", **values)
         (born,) = self.sync.keys_here("lead") - before
         self.born_here[born] = "lead"
-        self.here["lead", born, "last_name"], self.here["lead", born, "job_title"] = [name], [title]
+        self.here["lead", born, "last_name"] = [name]
+        if not is_blank:
+            self.here["lead", born, "job_title"] = [title]
 
     @rule(entity=ENTITIES)
     def insert_there(self, entity: str) -> None:
@@ -176,6 +182,16 @@ class TwoWay(RuleBasedStateMachine):
     @rule()
     def write_back(self) -> None:
         self.sync.reverse()
+
+    @rule(entity=ENTITIES, number=NUMBERS, cell=NUMBERS)
+    def write_back_while_people_work(self, entity: str, number: int, cell: int) -> None:
+        run_key = self.sync.collect()
+        references = self.sync.plan(run_key)
+        self.edit_here(entity, number, cell)
+        self.edit_there(entity, number, cell + 1)
+        for reference in references:
+            self.sync.apply(reference)
+        self.sync.record(run_key)
 
     @rule(moment=st.integers(1, 40))
     def write_back_and_crash(self, moment: int) -> None:

@@ -35,13 +35,14 @@ def finish_slices(
     )
     check_slices(database, manifest.run, len(manifest.slices))
     deleted = 0
+    run, seen_at, absent = manifest.run, manifest.seen_at, frozenset(manifest.plan.absent)
     if manifest.sweep:
         deleted = mark_absent(
-            database, entity, manifest.run, folder.read_table(KEYS_FILE), breaker, seen_at=manifest.seen_at
+            database, entity, run, folder.read_table(KEYS_FILE), breaker, seen_at=seen_at, absent=absent
         )
     elif folder.exists(DELETED_FILE):
         ids = folder.read_table(DELETED_FILE)["id"].combine_chunks()
-        deleted = mark_deleted(database, entity, manifest.run, _one_array(ids), breaker, seen_at=manifest.seen_at)
+        deleted = mark_deleted(database, entity, run, _one_array(ids), breaker, seen_at=seen_at, absent=absent)
     counts = finish_run(database, manifest.run, deleted)
     if manifest.watermark is not None:
         watermarks.advance(manifest.watermark, log=log)

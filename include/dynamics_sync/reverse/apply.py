@@ -28,6 +28,7 @@ from dynamics_sync.errors import (
     PrivilegeMissing,
     RecordNotFound,
     RequestRefused,
+    ServiceUnavailable,
     SetRowAside,
     SyncError,
     TableMissing,
@@ -62,7 +63,10 @@ class BatchApply:
     client: DataverseClient
     database: MarketingDatabase
     settings: Settings
-    _lost: set[str] = field(default_factory=set)
+    #: What Dynamics said of records that were then read again, by code.
+    _said: set[tuple[str, str]] = field(default_factory=set)
+    #: Whether Dynamics gave an answer for good to any record of the batch.
+    _is_served: bool = False
 
     def apply(self) -> Counts:
         """Send the batch and return what became of its records; a batch that was done before is not sent again.
@@ -79,11 +83,12 @@ class BatchApply:
             if again:
                 self._read_again(again)
             records = self._still_planned()
-            if not records:
-                break
-            again = self._send(records)
+            again = self._send(records) if records else []
             if not again:
                 break
+        else:
+            # The last answer may speak of our own write, whose first answer was lost.
+            self._read_again(again)
         return self._end()
 
     def _match_again(self) -> None:
@@ -160,6 +165,7 @@ class BatchApply:
 
     def _sort(self, records: Sequence[PlannedRecord], answers: Sequence[Answer | SyncError]) -> "_Sorted":
         found = _Sorted()
+        self._is_served |= any(isinstance(answer, Answer | SetRowAside | VersionConflict) for answer in answers)
         for record, answer in zip(records, answers, strict=True):
             match answer:
                 case Answer() if record.operation == plan.DELETE:
@@ -174,20 +180,33 @@ class BatchApply:
                     found.postponed.append(record.record_id)
                     if record.operation == plan.DELETE:
                         found.edited.append(record.record_id)
+                case VersionConflict() if record.operation == plan.CREATE:
+                    # It is there already. If reading does not find it, something other than its GUID is taken.
+                    self._once_more(found, self._refusal(record, answer, answer.code, answer.what))
                 case VersionConflict():
                     found.again.append(record.record_id)
-                case RecordNotFound() if record.operation == plan.CREATE or record.record_id in self._lost:
-                    found.refused.append(self._refusal(record, answer, LOST_REFERENCE.code, LOST_REFERENCE.title))
                 case RecordNotFound():
                     # Either it was deleted there, or a record that it points at does not exist: reading it tells.
-                    self._lost.add(record.record_id)
-                    found.again.append(record.record_id)
+                    refusal = self._refusal(record, answer, LOST_REFERENCE.code, LOST_REFERENCE.title)
+                    self._once_more(found, refusal, is_known=record.operation == plan.CREATE)
+                case ServiceUnavailable() if self._is_served:
+                    # Dynamics is there, and fails at this record. Whether it was written all the same, reading tells.
+                    self._once_more(found, self._refusal(record, answer, answer.code, answer.what))
                 case SetRowAside() | PrivilegeMissing() | RequestRefused() | ColumnMissing() | TableMissing():
                     found.refused.append(self._refusal(record, answer, answer.code, answer.what))
                 case _:
                     # It concerns the run, and not the record, whose outcome may not even be known.
                     found.error = answer
         return found
+
+    def _once_more(self, found: "_Sorted", refusal: RefusedRecord, *, is_known: bool = False) -> None:
+        """Read a record again and plan it anew; if the same is said of it again, or it is known, it is refused."""
+        said = (refusal.record_id, refusal.code)
+        if is_known or said in self._said:
+            found.refused.append(refusal)
+        else:
+            self._said.add(said)
+            found.again.append(refusal.record_id)
 
     def _refusal(self, record: PlannedRecord, error: SyncError, code: str, reason: str) -> RefusedRecord:
         return RefusedRecord(
@@ -215,6 +234,10 @@ class BatchApply:
             plan.set_state(connection, self.run, found.postponed, plan.POSTPONED)
             conflicts.note_edits_there(connection, self.entity, found.edited, self.run, now)
 
+    def _fit(self, connection: sa.Connection) -> None:
+        planned = self.planned
+        plan.fit(connection, self.run, planned.reading.absent, planned.not_updated, planned.not_created)
+
     def _unreadable(self, row: Rejected) -> RefusedRecord:
         payload = msgspec.json.encode({"field": row.field}).decode()
         return RefusedRecord(row.record_key or "", row.code, row.reason, payload, row.version or 0)
@@ -237,12 +260,12 @@ class BatchApply:
             self._set_aside(connection, rejected, now)
             absent = frozenset(self.planned.reading.absent)
             merge_rows(connection, self.entity, as_read, [rows], now, absent=absent)
-            mark_deleted_records(connection, self.entity, as_read, gone, now)
+            mark_deleted_records(connection, self.entity, as_read, gone, now, absent)
             # The base cannot follow: the record waits in quarantine until what we cannot hold is corrected.
             unread = [self._unreadable(row) for row in rejected if row.record_key in set(ids)]
             self._set_refused(connection, unread, now)
             known = [record_id for record_id in ids if record_id not in {row.record_id for row in unread}]
-            plan.plan_again(connection, self.entity, self.run, known, self.batch, now)
+            plan.plan_again(connection, self.entity, self.run, known, self.batch, self._fit, now)
             plan.close_links(connection, self.run, self.batch)
             restoring.put_back(connection, self.entity, self.run, self.batch, now)
             refused.close_settled(connection, self.entity, now)

@@ -7,8 +7,7 @@ import sqlalchemy as sa
 from dynamics_sync.entity import Entity
 from dynamics_sync.reverse.manifest import CollectedEntity, PlannedEntity, ReverseRun
 from dynamics_sync.store import plan
-from dynamics_sync.store.changes import settle_agreed
-from dynamics_sync.store.conflicts import note_edits_of_deleted
+from dynamics_sync.store.conflicts import note_edits_of_deleted, settle_agreed
 from dynamics_sync.store.database import MarketingDatabase
 from dynamics_sync.store.refused import close_settled
 from dynamics_sync.store.runs import Counts, check_slices, check_sum, finish_run, record_slice, recorded_slice
@@ -43,7 +42,7 @@ def finish_entity(
             )
         if not run.request.dry_run:
             settle_agreed(connection, entity, now)
-            note_edits_of_deleted(connection, entity, identity, now)
+            note_edits_of_deleted(connection, entity, identity, now, absent=_absent(entity, planned))
             close_settled(connection, entity, now)
         deleted = plan.count_records(connection, identity, plan.is_deletion(), SYNC_PLAN.c.state == plan.WRITTEN)
     batches, records = (planned.batches, planned.records) if planned else (0, 0)
@@ -62,3 +61,10 @@ def finish_entity(
             ReverseWatermark(begun_at=run.begun_at, collected_at=collected.collected_at, compared_at=compared), log=log
         )
     return counts
+
+
+def _absent(entity: Entity, planned: PlannedEntity | None) -> frozenset[str]:
+    """The fields that the organisation does not have; those that it may not have, where nobody asked it."""
+    if planned is not None:
+        return frozenset(planned.reading.absent)
+    return frozenset(field.name for field in entity.mapped_fields if field.spec.optional)

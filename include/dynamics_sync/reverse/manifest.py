@@ -72,6 +72,9 @@ class PlannedEntity:
     batches: int
     #: How many records the plan holds; what becomes of each must be known at the end.
     records: int
+    #: Fields that this organisation does not let be updated, or be set when a record is created.
+    not_updated: tuple[str, ...]
+    not_created: tuple[str, ...]
     #: How many calls of the Web API carrying out its batches takes, if nothing is in the way.
     api_calls: int
     reading: ReadPlan
@@ -112,6 +115,8 @@ def write_planned(folder: StagingFolder, entities: Iterable[PlannedEntity], stop
         one.entity: {
             "batches": one.batches,
             "records": one.records,
+            "not_updated": list(one.not_updated),
+            "not_created": list(one.not_created),
             "api_calls": one.api_calls,
             "reading": one.reading.to_json(),
             "bindings": _bindings_to_json(one.bindings),
@@ -130,6 +135,8 @@ def read_planned(folder: StagingFolder) -> tuple[dict[str, PlannedEntity], dict[
             name,
             one["batches"],
             one["records"],
+            tuple(one["not_updated"]),
+            tuple(one["not_created"]),
             one["api_calls"],
             ReadPlan.from_json(one["reading"]),
             Bindings(**one["bindings"]),

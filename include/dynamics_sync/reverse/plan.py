@@ -80,8 +80,11 @@ def plan_entity(
     reading = plan_reading(entity, table)
     bindings = read_bindings(client, table, _written_lookups(entity, table))
     identity = run.of(entity)
+    known = [column for name, column in table.columns.items() if name in entity.fields]
+    not_updated = tuple(column.name for column in known if not column.is_valid_for_update)
+    not_created = tuple(column.name for column in known if not column.is_valid_for_create)
     with database.writing() as connection:
-        _fit(connection, entity, table, run, reading.absent)
+        plan.fit(connection, identity, reading.absent, not_updated, not_created)
         wanted = plan.values_to_match(connection, identity, entity)
         deletions = plan.count_records(connection, identity, plan.is_deletion())
         living = count_living(connection, entity)
@@ -98,7 +101,7 @@ def plan_entity(
         batches = plan.number_batches(connection, identity, settings.records_per_batch)
         records = plan.count_records(connection, identity)
         calls = plan.count_calls(connection, identity, matched=bool(entity.match))
-    return PlannedEntity(entity.entity, batches, records, calls, reading, bindings, query)
+    return PlannedEntity(entity.entity, batches, records, not_updated, not_created, calls, reading, bindings, query)
 
 
 def _written_lookups(entity: Entity, table: TableMetadata) -> list[str]:
@@ -107,17 +110,6 @@ def _written_lookups(entity: Entity, table: TableMetadata) -> list[str]:
     writable = {column.name for column in known if column.is_valid_for_update or column.is_valid_for_create}
     owned = {field.name for field in entity.mapped_fields if field.is_owned_by_dynamics}
     return [name for name in lookups if name in writable - owned]
-
-
-def _fit(connection: Any, entity: Entity, table: TableMetadata, run: ReverseRun, absent: Sequence[str]) -> None:
-    """Leave out what this organisation does not have or does not let be written."""
-    identity = run.of(entity)
-    known = [column for name, column in table.columns.items() if name in entity.fields]
-    fixed = [column.name for column in known if not column.is_valid_for_update]
-    for operation in (plan.CREATE, plan.UPDATE, plan.RESTORE):
-        plan.leave_out(connection, identity, operation, absent)
-    plan.leave_out(connection, identity, plan.CREATE, [c.name for c in known if not c.is_valid_for_create])
-    plan.put_back(connection, identity, fixed)
 
 
 def summarise(

@@ -57,9 +57,11 @@ def database_instant(db: MarketingDatabase) -> datetime:
 def collect_changes(db: MarketingDatabase, entity: Entity, run: RunIdentity, scope: Scope) -> Collected:
     """Write what differs into `sync_plan` under the run's key, replacing what an earlier try wrote there."""
     with db.writing() as connection:
-        # An earlier attempt at the same run bears another key; what it planned is not what will be done.
-        earlier = sa.and_(SYNC_PLAN.c.entity == entity.entity, SYNC_PLAN.c.run_id == run.run_id)
-        connection.execute(SYNC_PLAN.delete().where(earlier))
+        # An earlier attempt at the same run bears another key. What it planned is not what will be done; what it sent
+        # is known by these rows only.
+        mine = sa.and_(SYNC_PLAN.c.entity == entity.entity, SYNC_PLAN.c.run_id == run.run_id)
+        connection.execute(SYNC_PLAN.delete().where(mine, SYNC_PLAN.c.state == "planned"))
+        conflicts.refresh(connection, entity)
         return _Collection(entity, run, scope, db.now()).collect(connection)
 
 
@@ -335,25 +337,3 @@ class _Collection:
         source = sa.join(self.found, base, base.c[key] == self.found.c.key)
         rule = sa.literal("deleted here", sa.Text)
         self._plan(connection, field, operation, old, new, rule, source, self.found.c.operation == operation)
-
-
-def settle_agreed(connection: sa.Connection, entity: Entity, now: datetime) -> None:
-    """Close open conflicts about fields in which both sides have the same value again."""
-    ours, base, key = entity_table(entity), base_table(entity), entity.key.column
-    open_columns = sa.select(SYNC_CONFLICT.c.column_name).distinct().where(is_open(entity))
-    columns = set(connection.execute(open_columns).scalars())
-    for field in entity.mapped_fields:
-        if field.column in columns:
-            joined = sa.join(ours, base, ours.c[key] == base.c[key])
-            disputed = sa.select(sa.cast(SYNC_CONFLICT.c.record_id, ours.c[key].type)).where(
-                is_open(entity), SYNC_CONFLICT.c.column_name == field.column
-            )
-            same = conflicts.ThreeSides(
-                joined,
-                sa.and_(ours.c[key].in_(disputed), ~differs(field, ours, base)),
-                ours.c[key],
-                base,
-                ours,
-                base,
-            )
-            conflicts.settle(connection, entity, field, same, now)

@@ -88,6 +88,43 @@ def open_columns(connection: sa.Connection, entity: Entity) -> set[str]:
     return set(connection.execute(sa.select(SYNC_CONFLICT.c.column_name).distinct().where(is_open(entity))).scalars())
 
 
+def refresh(connection: sa.Connection, entity: Entity) -> None:
+    """Let open conflicts show what stands here now. Who decided about another value has not decided about this one."""
+    ours, key, dialect = entity_table(entity), entity.key.column, connection.dialect.name
+    columns = open_columns(connection, entity)
+    for field in entity.mapped_fields:
+        if field.column in columns:
+            now_here = (
+                sa.select(record_text(ours.c[key]).label("record_id"), as_text(field, ours, dialect).label("value"))
+                .where(ours.c[key].in_(_disputed(entity, field, ours.c[key].type)))
+                .subquery("now_here")
+            )
+            which = sa.and_(
+                is_open(entity),
+                SYNC_CONFLICT.c.column_name == field.column,
+                SYNC_CONFLICT.c.record_id == now_here.c.record_id,
+                SYNC_CONFLICT.c.ours.is_distinct_from(now_here.c.value),
+            )
+            connection.execute(SYNC_CONFLICT.update().where(which).values(ours=now_here.c.value, decision=None))
+
+
+def settle_agreed(connection: sa.Connection, entity: Entity, now: datetime) -> None:
+    """Close open conflicts about fields in which both sides have the same value again."""
+    ours, base, key = entity_table(entity), base_table(entity), entity.key.column
+    columns = open_columns(connection, entity)
+    for field in entity.mapped_fields:
+        if field.column in columns:
+            joined = sa.join(ours, base, ours.c[key] == base.c[key])
+            same = sa.and_(ours.c[key].in_(_disputed(entity, field, ours.c[key].type)), ~differs(field, ours, base))
+            settle(connection, entity, field, ThreeSides(joined, same, ours.c[key], base, ours, base), now)
+
+
+def _disputed(entity: Entity, field: MappedField, key_type: sa.types.TypeEngine[Any]) -> sa.Select[Any]:
+    """Select the keys of the records about which field there is an open conflict."""
+    which = sa.and_(is_open(entity), SYNC_CONFLICT.c.column_name == field.column)
+    return sa.select(sa.cast(SYNC_CONFLICT.c.record_id, key_type)).where(which)
+
+
 def settle(connection: sa.Connection, entity: Entity, field: MappedField, sides: ThreeSides, now: datetime) -> None:
     """Close the open conflicts of the rows about that field: something else was decided, or both sides agree."""
     keys = sa.select(record_text(sides.key)).select_from(sides.rows).where(sides.which)
@@ -149,10 +186,19 @@ def note_edits_there(
     connection.execute(SYNC_CONFLICT.insert(), [{**row, "record_id": record_id} for record_id in ids])
 
 
-def note_edits_of_deleted(connection: sa.Connection, entity: Entity, run: RunIdentity, now: datetime) -> None:
+def is_edited(entity: Entity, absent: frozenset[str]) -> sa.ColumnElement[bool]:
+    """Return the condition that a row holds an edit for Dynamics, which does not have the fields `absent`."""
+    ours, base = entity_table(entity), base_table(entity)
+    fields = [f for f in entity.mapped_fields if not f.is_owned_by_dynamics and f.name not in absent]
+    return sa.or_(sa.false(), *(differs(field, ours, base) for field in fields))
+
+
+def note_edits_of_deleted(
+    connection: sa.Connection, entity: Entity, run: RunIdentity, now: datetime, *, absent: frozenset[str]
+) -> None:
     """Write a conflict for each row that was edited here, before or after Dynamics deleted its record."""
     ours, base, key = entity_table(entity), base_table(entity), entity.key.column
-    edited = sa.or_(*(differs(field, ours, base) for field in entity.mapped_fields if not field.is_owned_by_dynamics))
+    edited = is_edited(entity, absent)
     joined = sa.join(ours, base, ours.c[key] == base.c[key])
     keys = sa.select(record_text(ours.c[key])).select_from(joined).where(base.c[DELETED_AT].is_not(None), edited)
     note_deletions(connection, entity, keys, run, now)
@@ -167,6 +213,8 @@ def carry_out(connection: sa.Connection, entity: Entity, run: RunIdentity, batch
     planned = sa.and_(
         SYNC_PLAN.c.run_key == run.run_key,
         SYNC_PLAN.c.batch == batch,
+        # One that was put off, as somebody edited the record since, is carried out by the next run.
+        SYNC_PLAN.c.state == "planned",
         SYNC_PLAN.c.record_id == SYNC_CONFLICT.c.record_id,
         sa.or_(
             sa.and_(SYNC_CONFLICT.c.decision == "ours", SYNC_PLAN.c.operation == "update"),

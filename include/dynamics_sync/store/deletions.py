@@ -17,7 +17,6 @@ from dynamics_sync.errors import DeletionBreaker
 from dynamics_sync.store import conflicts, quarantine
 from dynamics_sync.store.database import MarketingDatabase, take_lock
 from dynamics_sync.store.difference import ingest_keys
-from dynamics_sync.store.field_sql import differs
 from dynamics_sync.store.merge import entity_lock
 from dynamics_sync.store.runs import RunIdentity
 from dynamics_sync.store.schema import (
@@ -81,10 +80,12 @@ def mark_deleted(
     breaker: Breaker,
     *,
     seen_at: datetime,
+    absent: frozenset[str] = frozenset(),
 ) -> int:
     """Mark the rows of the ids that the feed names as deleted; ids that are not held are normal.
 
     `seen_at` is when the feed was read to its end. A row that this run or one that began later brought stays alive.
+    `absent` are the fields that the organisation does not have.
     Returns how many rows this run marked, also when it is repeated. Open quarantine rows of the ids are closed.
     Raises DeletionBreaker before anything is marked.
     """
@@ -94,7 +95,7 @@ def mark_deleted(
         take_lock(connection, entity_lock(entity))
         named = ingest_keys(connection, keys)
         is_named = sa.exists().where(named.c.id == held.c[entity.key.column])
-        marked = _mark(db, connection, entity, run, is_named, breaker, seen_at)
+        marked = _mark(db, connection, entity, run, is_named, breaker, seen_at, absent)
         gone = sa.and_(quarantine.is_among(entity, named), SYNC_QUARANTINE.c.last_seen_at <= seen_at)
         quarantine.close(connection, entity, gone, db.now())
     return marked
@@ -108,10 +109,12 @@ def mark_absent(
     breaker: Breaker,
     *,
     seen_at: datetime,
+    absent: frozenset[str] = frozenset(),
 ) -> int:
     """Mark the living rows that are not among `keys` (id string, version int64), which name all that Dynamics has.
 
     `seen_at` is when the keys were read to their end. A row that this run or one that began later brought stays alive.
+    `absent` are the fields that the organisation does not have.
     A row that another run brought meanwhile may be marked; the next run finds it among the keys, and brings it back.
     Returns how many rows this run marked, also when it is repeated. Open quarantine rows of absent records are closed.
     Raises DeletionBreaker before anything is marked; always if there are no keys while rows are alive.
@@ -122,7 +125,7 @@ def mark_absent(
         named = ingest_keys(connection, keys)
         _check_not_empty(connection, entity, keys, breaker)
         is_absent = ~sa.exists().where(named.c.id == held.c[entity.key.column])
-        marked = _mark(db, connection, entity, run, is_absent, breaker, seen_at)
+        marked = _mark(db, connection, entity, run, is_absent, breaker, seen_at, absent)
         gone = sa.and_(
             quarantine.has_guid(),
             ~quarantine.is_among(entity, named),
@@ -140,6 +143,7 @@ def _mark(
     which: sa.ColumnElement[bool],
     breaker: Breaker,
     seen_at: datetime,
+    absent: frozenset[str],
 ) -> int:
     held = mirror_table(entity)
     is_alive = held.c[DELETED_AT].is_(None)
@@ -149,13 +153,18 @@ def _mark(
     breaker.check(entity, _count(connection, held, goes), _count(connection, held, is_alive))
     connection.execute(held.update().where(goes).values({DELETED_AT: seen_at, UPDATED_AT: db.now()}))
     if entity.is_two_way:
-        mark_ours(connection, entity, run, db.now())
+        mark_ours(connection, entity, run, db.now(), absent)
     # Counted afterwards, by the mark, so that a repeated task reports the same number.
     return _count(connection, held, sa.and_(held.c[DELETED_AT] == seen_at, which))
 
 
 def mark_deleted_records(
-    connection: sa.Connection, entity: Entity, run: RunIdentity, ids: Sequence[str], now: datetime
+    connection: sa.Connection,
+    entity: Entity,
+    run: RunIdentity,
+    ids: Sequence[str],
+    now: datetime,
+    absent: frozenset[str],
 ) -> None:
     """Note that Dynamics has these records no more. It said so of each of them by itself: there is no breaker."""
     if not ids:
@@ -163,7 +172,7 @@ def mark_deleted_records(
     base = mirror_table(entity)
     which = sa.and_(base.c[entity.key.column].in_(list(ids)), base.c[DELETED_AT].is_(None))
     connection.execute(base.update().where(which).values({DELETED_AT: now, UPDATED_AT: now}))
-    mark_ours(connection, entity, run, now)
+    mark_ours(connection, entity, run, now, absent)
 
 
 def count_living(connection: sa.Connection, entity: Entity) -> int:
@@ -172,12 +181,14 @@ def count_living(connection: sa.Connection, entity: Entity) -> int:
     return _count(connection, held, held.c[DELETED_AT].is_(None))
 
 
-def mark_ours(connection: sa.Connection, entity: Entity, run: RunIdentity, now: datetime) -> None:
+def mark_ours(
+    connection: sa.Connection, entity: Entity, run: RunIdentity, now: datetime, absent: frozenset[str]
+) -> None:
     """Let the marketing table show what its base knows to be deleted; an edit that is not written yet is a conflict."""
     ours, base, key = entity_table(entity), mirror_table(entity), entity.key.column
     same = ours.c[key] == base.c[key]
     fresh = sa.and_(same, base.c[DELETED_AT].is_not(None), ours.c[DELETED_AT].is_(None))
-    edited = sa.or_(*(differs(field, ours, base) for field in entity.mapped_fields if not field.is_owned_by_dynamics))
+    edited = conflicts.is_edited(entity, absent)
     # Only those that go now: what went long ago is no longer ours to hold.
     lock_rows(connection, entity, sa.select(base.c[key]).select_from(sa.join(base, ours, fresh)).subquery().c[key])
     keys = sa.select(conflicts.record_text(ours.c[key])).select_from(sa.join(ours, base, same)).where(fresh, edited)

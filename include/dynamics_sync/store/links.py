@@ -6,7 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from dynamics_sync.entity import Entity, MappedField, Winner
+from dynamics_sync.entity import ColumnKind, Entity, MappedField, Winner
 from dynamics_sync.store import conflicts, history
 from dynamics_sync.store.bulk import temporary_table
 from dynamics_sync.store.column_types import Instant, guid_type
@@ -54,7 +54,10 @@ def link_rows(
     connection.execute(ours.delete().where(key.in_(sa.select(link.c.born).where(is_held))))
     # When somebody last wrote its values stays as it is. That we read the record now keeps the trigger away from it.
     moved = ours.update().where(key == link.c.born)
-    connection.execute(moved.values({key.name: link.c.target, READ_AT: run.begun_at}))
+    # An empty text of a form says nothing, and must not empty the record.
+    texts = [ours.c[c.name] for field in entity.mapped_fields for c in field.columns if c.kind is ColumnKind.TEXT]
+    values = {text.name: sa.func.nullif(text, "") for text in texts}
+    connection.execute(moved.values({**values, key.name: link.c.target, READ_AT: run.begun_at}))
     link.drop(connection)
 
 
@@ -82,6 +85,9 @@ def _bring_back(connection: sa.Connection, entity: Entity, link: sa.Table, now: 
         ~sa.exists().where(ours.c[key] == base.c[key]).select_from(ours),
     )
     connection.execute(ours.insert().from_select([*names, UPDATED_AT], rows))
+    brought = sa.and_(base.c[key].in_(sa.select(link.c.target)), base.c[key] == ours.c[key], ours.c[UPDATED_AT] == now)
+    # That is no edit.
+    connection.execute(base.update().where(brought).values({WRITTEN_AT: now}))
 
 
 def _merge_rows(connection: sa.Connection, entity: Entity, run: RunIdentity, link: sa.Table, now: datetime) -> None:

@@ -1,8 +1,9 @@
 """Know our own writes when they come back: their answer was lost, or a run that copies was faster than their record.
 
-Before a batch is sent, its rows of `sync_plan` become `sent`. If Dynamics then shows such a value, and the base is
-still the one that it was planned against, the base takes it before anything is merged: an edit that was made here since
-is an edit after it, and no conflict with ourselves. The write is noted in the history in the same transaction.
+Before a batch is sent, its rows of `sync_plan` become `sent`. If Dynamics then shows such a value, or what it makes of
+it, and the base is still the one that it was planned against, the base takes it before anything is merged: an edit that
+was made here since is an edit after it, and no conflict with ourselves. The write is noted in the history in the same
+transaction.
 """
 
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from dynamics_sync.entity import Entity, MappedField
+from dynamics_sync.entity import ColumnKind, Entity, MappedField
 from dynamics_sync.store import history
 from dynamics_sync.store.column_types import Instant
 from dynamics_sync.store.field_sql import as_text
@@ -21,6 +22,8 @@ from dynamics_sync.store.sync_tables import SYNC_PLAN
 #: State of a row of the plan that was sent, and of which it is not known what became of it.
 SENT = "sent"
 _CREATE = "create"
+#: Characters of an instant as text, and how many digits behind the point Dynamics rounds to at most.
+_TO_THE_SECOND, _MOST_DIGITS = 19, 11
 
 
 def take_own_writes(
@@ -46,11 +49,14 @@ def take_own_writes(
         if field.name not in sent:
             continue
         text = as_text(field, incoming, connection.dialect.name)
+        is_ours = sa.or_(
+            SYNC_PLAN.c.new_value.is_not_distinct_from(text), _was_made_of_it(field, text, SYNC_PLAN.c.field)
+        )
         came_back = sa.and_(
             open_rows,
             SYNC_PLAN.c.field == field.name,
             same_record,
-            SYNC_PLAN.c.new_value.is_not_distinct_from(text),
+            is_ours,
             is_current,
             is_newer,
         )
@@ -78,3 +84,22 @@ def _begin_bases(
         created.select_from(SYNC_PLAN), ~sa.exists().where(base.c[key] == incoming.c[key]).select_from(base)
     )
     connection.execute(base.insert().from_select([key, VERSION, READ_AT, UPDATED_AT], born))
+
+
+def _was_made_of_it(
+    field: MappedField, text: sa.ColumnElement[str], name: sa.ColumnElement[str]
+) -> sa.ColumnElement[bool]:
+    """Whether Dynamics may have made this value of the one that was sent: it trims texts, and cuts or rounds others."""
+    sent = SYNC_PLAN.c.new_value
+    match field.columns[0].kind:
+        case ColumnKind.TEXT:
+            return sa.and_(text.is_not(None), sa.func.trim(sent) == sa.func.trim(text))
+        case ColumnKind.INSTANT:
+            return sa.func.substr(sent, 1, _TO_THE_SECOND) == sa.func.substr(text, 1, _TO_THE_SECOND)
+        case ColumnKind.NUMBER | ColumnKind.FLOAT:
+            # Other rows hold what is no number, and the order of conditions is the database's.
+            number = sa.cast(sa.case((name == field.name, sent)), sa.Numeric)
+            stored = sa.cast(text, sa.Numeric)
+            return sa.or_(*(sa.func.round(number, digits) == stored for digits in range(_MOST_DIGITS)))
+        case _:
+            return sa.false()

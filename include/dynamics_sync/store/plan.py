@@ -1,7 +1,7 @@
 """The plan: rows of `sync_plan`, one for each record and field. It is the same for a dry run and a real one."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
@@ -121,6 +121,20 @@ def count_records(connection: sa.Connection, run: RunIdentity, *which: sa.Column
 
 
 # --- fitting the plan to the organisation -----------------------------------------------------------
+
+
+def fit(
+    connection: sa.Connection,
+    run: RunIdentity,
+    absent: Sequence[str],
+    not_updated: Sequence[str],
+    not_created: Sequence[str],
+) -> None:
+    """Leave out the fields that the organisation does not have or does not let be written."""
+    for operation in (CREATE, UPDATE, RESTORE):
+        leave_out(connection, run, operation, absent)
+    leave_out(connection, run, CREATE, not_created)
+    put_back(connection, run, not_updated)
 
 
 def put_back(connection: sa.Connection, run: RunIdentity, fields: Sequence[str]) -> None:
@@ -286,11 +300,18 @@ def set_state(connection: sa.Connection, run: RunIdentity, ids: Sequence[str], s
 
 
 def plan_again(
-    connection: sa.Connection, entity: Entity, run: RunIdentity, ids: Sequence[str], batch: int, now: datetime
+    connection: sa.Connection,
+    entity: Entity,
+    run: RunIdentity,
+    ids: Sequence[str],
+    batch: int,
+    fit_plan: Callable[[sa.Connection], None],
+    now: datetime,
 ) -> None:
     """Plan records of a batch anew, after Dynamics was read again; those without a difference are done."""
     rows = [dict(row) for row in connection.execute(sa.select(SYNC_PLAN).where(of_records(run, ids))).mappings()]
     collect_records(connection, entity, run, list(ids), batch, now)
+    fit_plan(connection)
     left = set(connection.execute(sa.select(SYNC_PLAN.c.record_id).where(of_records(run, ids))).scalars())
     if done := [{**row, "state": EQUAL} for row in rows if row["record_id"] not in left]:
         connection.execute(SYNC_PLAN.insert(), done)

@@ -65,7 +65,7 @@ def record_outcomes(
     _write_base(connection, entity, outcomes.sent, as_read, now)
     merge_rows(connection, entity, as_read, [outcomes.rows], now, absent=absent)
     history.note_theirs(connection, sa.and_(plan.of_records(run, done), SYNC_PLAN.c.operation != plan.RESTORE), now)
-    mark_deleted_records(connection, entity, as_read, outcomes.deleted, now)
+    mark_deleted_records(connection, entity, as_read, outcomes.deleted, now, absent)
     refused.set_refused(connection, entity, run, outcomes.refused, now, first_delay)
     refused.close_refused(connection, entity, done, now)
     plan.set_state(connection, run, [record.record_id for record in outcomes.refused], plan.REFUSED)

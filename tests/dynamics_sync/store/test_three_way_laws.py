@@ -1,5 +1,6 @@
 """Laws of the three-way merge, against an oracle in plain Python that knows fields and values, but no SQL."""
 
+import os
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -23,10 +24,12 @@ OPEN = Breaker(0, 0, open=True)
 
 #: The fixture gives one database for all examples; each of them begins by emptying its tables. A story has nothing to
 #: shrink but its number.
+#: `make soak` asks for thousands, and for others each time.
+SOAK = int(os.environ.get("SOAK_EXAMPLES", "0"))
 LAWS = {
     "phases": [Phase.generate],
     "deadline": None,
-    "derandomize": True,
+    "derandomize": not SOAK,
     "suppress_health_check": [HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 }
 
@@ -602,7 +605,7 @@ def stage(db, database_url, clock, words):
     return Stage(words.sandbox(db, database_url, clock, words.entity("two_way")), words)
 
 
-@settings(max_examples=5, **LAWS)
+@settings(max_examples=SOAK or 20, **LAWS)
 @given(story=STORIES)
 def test_tables_conflicts_and_history_are_those_of_the_oracle(stage, story):
     stage.begin(story)
@@ -613,7 +616,7 @@ def test_tables_conflicts_and_history_are_those_of_the_oracle(stage, story):
         assert stage.tables() == said_by(oracle)
 
 
-@settings(max_examples=2, **LAWS)
+@settings(max_examples=SOAK or 5, **LAWS)
 @given(story=STORIES)
 def test_a_load_does_nobodys_work_undone_and_nothing_when_it_is_repeated(stage, story):
     stage.begin(story)
@@ -646,7 +649,7 @@ def check_moves(before, after):
                 assert now == after["base"][key][0][name] != said[name]
 
 
-@settings(max_examples=2, **LAWS)
+@settings(max_examples=SOAK or 5, **LAWS)
 @given(story=STORIES)
 def test_both_databases_say_the_same(tmp_path, postgresql_url, clock, words, story):
     said = []

@@ -133,10 +133,10 @@ def settle(connection: sa.Connection, entity: Entity, field: MappedField, sides:
 
 
 def settle_deletions(connection: sa.Connection, entity: Entity, keys: sa.ColumnElement[Any], now: datetime) -> None:
-    """Close the open conflicts about deleted records: Dynamics has them again."""
+    """Close the open conflicts about deleted records: Dynamics has them again, as was decided or without that."""
     alive = SYNC_CONFLICT.c.record_id.in_(sa.select(record_text(keys)))
     which = sa.and_(is_open(entity), SYNC_CONFLICT.c.column_name == WHOLE_RECORD, alive)
-    outcome = sa.func.coalesce(SYNC_CONFLICT.c.decision, "agreed")
+    outcome = sa.case((SYNC_CONFLICT.c.decision == "ours", "ours"), else_="agreed")
     connection.execute(SYNC_CONFLICT.update().where(which).values(outcome=outcome, resolved_at=now))
 
 

@@ -347,7 +347,9 @@ class Oracle:
 
     def settle(self, key: int, column: str, now: int) -> None:
         for conflict in self.open_conflicts(key, column):
-            conflict.update(outcome="agreed", resolved=now)
+            # A record that was deleted there is there again: as a person wanted it, or by itself.
+            is_as_decided = column == "" and conflict["decision"] == "ours"
+            conflict.update(outcome="ours" if is_as_decided else "agreed", resolved=now)
 
     def note_conflict(self, key, name, sides, rule, outcome, now):
         texts = tuple(text_of(name, side) for side in sides)

@@ -380,6 +380,11 @@ class Countdown:
 
 def dies_at(sync: "Sync", moment: int, step: Callable[[], object]) -> bool:
     """Run a step in a child that is killed at the n-th moment; say whether it got so far."""
+    return was_killed(begin_child(sync, moment, step))
+
+
+def begin_child(sync: "Sync", moment: int, step: Callable[[], object]) -> int:
+    """Begin a step in a child that is killed at the n-th moment; return the child."""
     with warnings.catch_warnings():
         # Newer Pythons warn that the emulator's thread does not come along; the child has no need of it.
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -402,6 +407,11 @@ def dies_at(sync: "Sync", moment: int, step: Callable[[], object]) -> bool:
             code = 2
         finally:
             os._exit(code)
+    return child
+
+
+def was_killed(child: int) -> bool:
+    """Wait for a child; say whether it was killed. It may have failed by an error of the sync."""
     _, status = os.waitpid(child, 0)
     killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
     assert killed or os.WEXITSTATUS(status) in (0, 2)
@@ -520,6 +530,17 @@ def make_two_way(
 @pytest.fixture(name="dies_at")
 def _dies_at() -> Callable[..., bool]:
     return dies_at
+
+
+@pytest.fixture
+def at_once() -> Callable[..., None]:
+    """Run steps at the same time, each in a process of its own."""
+
+    def run(sync: Sync, *steps: Callable[[], object]) -> None:
+        children = [begin_child(sync, 10**6, step) for step in steps]
+        assert not any([was_killed(child) for child in children])  # noqa: C419 - each is waited for
+
+    return run
 
 
 @pytest.fixture(name="writes")

@@ -396,6 +396,18 @@ def test_two_runs_at_once_send_nothing_to_harm(sides: Any) -> None:
     equal_at_the_end(sides)
 
 
+def test_two_runs_at_the_same_moment_send_nothing_to_harm(sides: Any, at_once: Callable[..., None]) -> None:
+    """As above, but both apply at once, each in a process of its own."""
+    one, other = sides.collect(), sides.collect()
+    (first,), (second,) = sides.plan(one), sides.plan(other)
+    at_once(sides, lambda: sides.apply(first), lambda: sides.apply(second))
+    for reference in (first, second):
+        sides.apply(reference)  # As Airflow would, if one of them had met the other and failed.
+    sides.record(other)
+    sides.record(one)
+    equal_at_the_end(sides)
+
+
 def test_another_organisation_is_noticed_before_anything_is_written(sides: Any) -> None:
     run_key = sides.collect()
     (reference,) = sides.plan(run_key)
@@ -417,3 +429,31 @@ def test_a_week_of_pause_is_caught_up(sides: Any) -> None:
     sides.settings |= {"full_comparison_hours": 0}
     assert sides.reverse()["lead"]["updated"] == EDITED
     equal_at_the_end(sides, Lee="COO")
+
+
+def test_a_pause_in_which_both_sides_worked_is_caught_up(sides: Any) -> None:
+    sides.reverse()
+    sides.settings |= {"full_comparison_hours": 0}  # It took longer than that.
+    keys = sorted(key for key, row in sides.rows("lead").items() if row["last_name"].startswith("Lee"))
+    for _ in range(3):
+        sides.write("UPDATE lead SET job_title = 'COO' WHERE last_name LIKE 'Lee%'")
+        for key in keys:
+            sides.edit_there("leads", key, {"subject": "There"})
+    sides.edit_there("leads", keys[0], {"jobtitle": "Theirs"})
+    sides.write("DELETE FROM lead WHERE lead_id = :key", key=keys[3])
+    sides.api("DELETE", f"leads({keys[1]})")
+    # Writing before reading works, too.
+    sides.reverse()
+    for _ in range(2):
+        sides.run("lead")
+        sides.write("UPDATE sync_conflict SET decision = 'ours' WHERE resolved_at IS NULL")
+        sides.reverse()
+    sides.settle()
+    here, there = sides.rows("lead"), sides.their_rows("leads", "leadid")
+    assert set(there) - set(here) == {keys[3]}  # Deleted here, which is nothing to Dynamics.
+    assert there[keys[3]]["subject"] == "There"
+    for key in keys[:3]:
+        assert (here[key]["job_title"], there[key]["jobtitle"]) == ("COO", "COO")
+        assert here[key]["topic"] == there[key]["subject"]
+    lost = sides.sql("SELECT theirs FROM sync_conflict WHERE column_name = 'job_title' AND outcome = 'ours'")
+    assert {row["theirs"] for row in lost} == {"Theirs"}

@@ -60,7 +60,10 @@ class AirflowApi:
     def _sign_in(self) -> None:
         answer = self._session.post(f"{self.address}/auth/token", json=self._credentials, timeout=_TIMEOUT)
         if answer.status_code != 201:
-            message = f"Airflow at {self.address} refused the demo's user. Run `make stop` and try again."
+            message = (
+                f"The Airflow at {self.address} refused the demo's user: it may be another one, which took that port "
+                "while this one was starting. Run `make stop` and try again; a port that is taken is not chosen."
+            )
             raise DemoError(message)
         self._session.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
 

@@ -546,3 +546,14 @@ def test_what_the_organisation_does_not_have_is_no_edit_of_a_deleted_record(sync
     sync.run("lead")
     sync.reverse()
     assert sync.sql("select * from sync_conflict") == []
+
+
+def test_a_label_that_was_written_by_hand_is_put_right_by_reading_the_record(sync: Any) -> None:
+    key = sync.create("leads", lastname="Lee", leadqualitycode=1)
+    copy(sync)
+    right = sync.rows("lead")[key]["rating_label"]
+    sync.write("UPDATE lead SET rating_label = 'Wrong'")
+    assert counts(sync.reverse()) == {}
+    sync.run("lead", mode="full")
+    assert sync.rows("lead")[key]["rating_label"] == right
+    assert counts(sync.reverse(mode="full")) == {}

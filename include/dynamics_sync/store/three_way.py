@@ -10,7 +10,7 @@ was just linked) has a base of nulls. The rows are locked, compared and written 
 that comes meanwhile waits, and is then seen as an edit.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
@@ -118,6 +118,7 @@ class ThreeWayMerge:
             base.c[self.key].is_(None),
             base.c[DELETED_AT].is_not(None),
             *(incoming.c[c.name].is_distinct_from(base.c[c.name]) for field in self.fields for c in field.columns),
+            *self._foreign_labels(),
         )
         rows = (
             sa.select(
@@ -149,6 +150,14 @@ class ThreeWayMerge:
             )
             .values({_CHANGED: True})
         )
+
+    def _foreign_labels(self) -> Iterator[sa.ColumnElement[bool]]:
+        """Labels and names that somebody wrote here: they follow from the value, and are put right."""
+        for field in self.fields:
+            for column in field.columns:
+                if column not in field.compared:
+                    other = self.ours.c[column.name].is_distinct_from(self.incoming.c[column.name])
+                    yield sa.and_(is_same(field, self.ours, self.incoming), other)
 
     def _outcome(self, field: MappedField) -> sa.ColumnElement[int]:
         base, ours, incoming = self.base, self.ours, self.incoming

@@ -12,6 +12,7 @@ So the first copy is checked, key by key and version by version, by the run afte
 delta link.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -19,6 +20,7 @@ from typing import Any
 import pyarrow as pa
 
 from dynamics_sync.dataverse.client import DataverseClient
+from dynamics_sync.dataverse.counting import count_rows
 from dynamics_sync.dataverse.feed import FeedReader, read_keys, read_tracked
 from dynamics_sync.dataverse.metadata import TableMetadata
 from dynamics_sync.dataverse.organization import total_record_count
@@ -33,6 +35,7 @@ from dynamics_sync.errors import (
     TryAgain,
     UnexpectedAnswer,
 )
+from dynamics_sync.forward.balance import balanced_windows
 from dynamics_sync.forward.cursor import FeedCursor
 from dynamics_sync.forward.extract import Log
 from dynamics_sync.forward.manifest import DELETED_FILE, IDS_FILE, KEYS_FILE, Manifest
@@ -109,7 +112,15 @@ class Begin:
         if first is None or last is None:
             return whole_table(total)
         rows_per_slice = self.settings.rows_per_slice
-        return windows_of_table(_CREATED, first, last, total or _PIECES * rows_per_slice, rows_per_slice)
+        about = total or _PIECES * rows_per_slice
+        try:
+            return balanced_windows(_CREATED, first, last, about, rows_per_slice, self._count)
+        except (TryAgain, UnexpectedAnswer, RequestRefused) as error:
+            self.log(f"Dynamics does not count the rows of a time, so that slices are cut by time alone: {error}")
+            return windows_of_table(_CREATED, first, last, about, rows_per_slice)
+
+    def _count(self, conditions: Sequence[str]) -> list[int | None]:
+        return count_rows(self.client, self.table.set_name, conditions)
 
     def _total(self) -> int | None:
         """How many rows the table has, about; Dynamics takes a snapshot of it once a day. None if it does not tell.

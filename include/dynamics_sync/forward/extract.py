@@ -9,6 +9,7 @@ from dynamics_sync.dataverse.feed import VERSION
 from dynamics_sync.dataverse.paging import read_pages
 from dynamics_sync.dataverse.query import select_path
 from dynamics_sync.errors import StaleAnswer
+from dynamics_sync.forward.ahead import read_ahead
 from dynamics_sync.forward.cursor import Cursor
 from dynamics_sync.forward.manifest import IDS_FILE, Manifest
 from dynamics_sync.forward.slices import Slice, SliceKind
@@ -84,7 +85,7 @@ def _read_windows(
         prefer=(f"odata.maxpagesize={manifest.page_size}", *plan.prefer),
     )
     pages = read_pages(client, first, resume_link=progress.position, start_number=progress.pages + 1)
-    for page in pages:
+    for page in read_ahead(pages):
         decoded = decode_page(page.body, plan)
         check_page(decoded.rows, page.rows, plan)
         yield decoded, page.next_link
@@ -97,15 +98,19 @@ def _read_ids(
     plan = manifest.plan
     wanted = folder.read_table(IDS_FILE).slice(piece.first, piece.last - piece.first)
     ids, named = wanted["id"].to_pylist(), wanted["version"].to_pylist()
-    start = progress.position or 0
-    while start < len(ids):
-        part = ids[start : start + _IDS_PER_BATCH]
-        versions = dict(zip(part, named[start : start + _IDS_PER_BATCH], strict=True))
-        start += len(part)
-        page = fetch_rows(client, plan, part)
-        _check_versions(plan, versions, page)
-        gone_ids(client, plan, part, page)
-        yield page, start if start < len(ids) else None
+    starts = range(progress.position or 0, len(ids), _IDS_PER_BATCH)
+
+    def fetch() -> Iterator[DecodedPage]:
+        for start in starts:
+            part = ids[start : start + _IDS_PER_BATCH]
+            page = fetch_rows(client, plan, part)
+            _check_versions(plan, dict(zip(part, named[start : start + _IDS_PER_BATCH], strict=True)), page)
+            gone_ids(client, plan, part, page)
+            yield page
+
+    for start, page in zip(starts, read_ahead(fetch()), strict=True):
+        following = start + _IDS_PER_BATCH
+        yield page, following if following < len(ids) else None
 
 
 def _check_versions(plan: ReadPlan, named: Mapping[str, int | None], page: DecodedPage) -> None:

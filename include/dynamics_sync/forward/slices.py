@@ -60,23 +60,31 @@ def windows_of_table(column: str, first: datetime, last: datetime, total: int, r
 
     The windows leave nothing out: the first has no beginning and takes rows without a value, the last has no end.
     """
-    cuts = _cuts(first, last, math.ceil(total / rows_per_slice))
+    cuts = even_cuts(first, last, math.ceil(total / rows_per_slice))
+    each = math.ceil(total / (len(cuts) + 1))
+    return windows_at(column, cuts, [each] * (len(cuts) + 1))
+
+
+def windows_at(column: str, cuts: Sequence[datetime], expected: Sequence[int]) -> list[Slice]:
+    """Cut a whole table at those instants, in order; `expected` are the rows of each window, one more than cuts."""
     if not cuts:
-        return whole_table(total)
-    edges = [None, *cuts, None]
-    each = math.ceil(total / (len(edges) - 1))
+        return whole_table(sum(expected))
     slices = []
-    for number, (start, end) in enumerate(pairwise(edges), start=1):
-        condition = between(column, start, end)
-        if start is None:
-            condition = f"({condition} or {column} eq null)"
-        slices.append(Slice(number, SliceKind.WINDOW, _label(column, start, end), condition, expected=each))
+    for number, ((start, end), rows) in enumerate(zip(pairwise([None, *cuts, None]), expected, strict=True), start=1):
+        condition = table_window(column, start, end)
+        slices.append(Slice(number, SliceKind.WINDOW, _label(column, start, end), condition, expected=rows))
     return slices
+
+
+def table_window(column: str, start: datetime | None, end: datetime | None) -> str:
+    """Return the filter of a window of a whole table; the first takes the rows without a value, too."""
+    condition = between(column, start, end)
+    return f"({condition} or {column} eq null)" if start is None else condition
 
 
 def windows_between(column: str, start: datetime, end: datetime, pieces: int) -> list[Slice]:
     """Cut a window of time, start <= column < end, into slices of equal length of time."""
-    edges = [start, *_cuts(start, end, pieces), end]
+    edges = [start, *even_cuts(start, end, pieces), end]
     return [
         Slice(number, SliceKind.WINDOW, _label(column, a, b), between(column, a, b))
         for number, (a, b) in enumerate(pairwise(edges), start=1)
@@ -99,7 +107,7 @@ def chunks_of_ids(count: int, ids_per_slice: int) -> list[Slice]:
     ]
 
 
-def _cuts(first: datetime, last: datetime, pieces: int) -> Sequence[datetime]:
+def even_cuts(first: datetime, last: datetime, pieces: int) -> Sequence[datetime]:
     """The inner edges of so many pieces of equal length, to the second; fewer where the time is short."""
     pieces = min(pieces, MOST_SLICES)
     seconds = (last - first).total_seconds()

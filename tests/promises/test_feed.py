@@ -205,6 +205,25 @@ def test_full_copy_in_windows_leaves_nothing_out(sync: Any) -> None:
     assert (again["read_rows"], again["unchanged"]) == (260, 260)
 
 
+@pytest.mark.parametrize(("aggregate_limit", "most"), [(50_000, 200), (5, 300)])
+def test_an_import_of_minutes_among_years_is_copied_in_even_slices(sync: Any, aggregate_limit: int, most: int) -> None:
+    """Three of four rows were created within five minutes; also where Dynamics counts hardly any."""
+    sync.settings |= {"rows_per_slice": 100, "page_size": 40}
+    sync.dynamics.control.change_settings(aggregate_limit=aggregate_limit)
+    start = datetime(2020, 1, 1, tzinfo=UTC)
+    created = [start + timedelta(days=20 * n) for n in range(100)]
+    created += [start + timedelta(days=777, seconds=n) for n in range(300)]
+    ids = {
+        sync.create("leads", lastname=f"Lee {n}", overriddencreatedon=at.isoformat().replace("+00:00", "Z"))
+        for n, at in enumerate(created)
+    }
+    run = sync.run("lead", mode="full")
+    slices = sync.sql("select read_rows from sync_slice where run_key = :key", key=run["run_key"])
+    assert len(slices) >= 4
+    assert max(row["read_rows"] for row in slices) <= most
+    assert set(sync.living("lead")) == ids
+
+
 def test_rows_edited_during_the_copy_are_not_missed(sync: Any) -> None:
     ids = [sync.create("leads", lastname=f"Lee {n}") for n in range(6)]
     entity, trigger = sync.entity("lead"), sync.trigger()

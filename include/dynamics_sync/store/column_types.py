@@ -74,6 +74,11 @@ def guid_type() -> sa.types.TypeEngine[str]:
     return sa.CHAR(36).with_variant(postgresql.UUID(as_uuid=False), "postgresql")
 
 
+def is_guid(kind: sa.types.TypeEngine[Any]) -> bool:
+    """Say whether a type is that of `guid_type`."""
+    return isinstance(kind, sa.CHAR) and kind.length == len("00000000-0000-0000-0000-000000000000")
+
+
 #: The kinds whose types depend on nothing else in the column.
 _PLAIN: Mapping[ColumnKind, tuple[sa.types.TypeEngine[Any], pa.DataType]] = {
     ColumnKind.INTEGER: (sa.BigInteger(), pa.int64()),

@@ -5,13 +5,17 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A number with its name, what it is, and its target: at least or at most so much."""
+    """A number with its name, what it is, and its target: at least or at most so much.
+
+    `detail` is more Markdown about where the number comes from, for the report.
+    """
 
     name: str
     what: str
     value: float
     at_least: float | None = None
     at_most: float | None = None
+    detail: str = ""
 
     @property
     def is_met(self) -> bool:
@@ -25,5 +29,5 @@ class Figure:
     def target_text(self) -> str:
         """The target as the report shows it."""
         if self.at_least is not None:
-            return f"≥ {self.at_least:,.0f}"
-        return "" if self.at_most is None else f"≤ {self.at_most:,.0f}"
+            return f"≥ {self.at_least:,g}"
+        return "" if self.at_most is None else f"≤ {self.at_most:,g}"

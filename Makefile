@@ -19,6 +19,9 @@ UV := $(BIN)/uv
 # A JavaScript client that the local Dynamics is tested with, run by the node of a Python wheel.
 NODE_CLIENT := tests/clients/dynamics_web_api
 NODE_STAMP := $(NODE_CLIENT)/node_modules/.package-lock.json
+# dlt and what the floor loop needs: rivals of the benchmark, in an environment of their own.
+RIVALS := build/bench-venv
+RIVALS_STAMP := $(RIVALS)/.installed
 # requirements.txt is named too, as uv remembers what a pyproject.toml led to while only that other file changes.
 COMPILE := $(UV) pip compile pyproject.toml requirements.txt --all-extras --group dev --universal --python-version 3.11 --no-annotate --no-header -q
 
@@ -94,8 +97,13 @@ emulator: $(STAMP) ## Run the local Dynamics alone, in the foreground (ROWS=1200
 		--control-port $(or $(CONTROL_PORT),$(if $(filter 0,$(PORT)),0,$(shell expr $(PORT) + 1 2>/dev/null))) \
 		$(if $(ROWS),--rows $(ROWS)) $(if $(PROFILE),--profile $(PROFILE)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
+$(RIVALS_STAMP): bench/requirements.txt | $(STAMP)
+	@$(UV) venv --quiet --clear --python $(BIN)/python $(RIVALS)
+	@VIRTUAL_ENV=$(RIVALS) $(UV) pip install --quiet -r bench/requirements.txt
+	@touch $@
+
 .PHONY: bench
-bench: $(STAMP) ## Measure the sync side by side with other ways and print a report (ONLY=reverse for one part; ARGS='--write docs/benchmarks.md' keeps it)
+bench: $(STAMP) $(RIVALS_STAMP) ## Measure the sync side by side with other ways and print a report (ONLY=incremental for one part; BENCH_ROWS=10000000 for a further size; ARGS='--write docs/benchmarks.md' keeps it)
 	@$(BIN)/python -m bench $(if $(ONLY),--only $(ONLY)) $(ARGS)
 
 .PHONY: soak

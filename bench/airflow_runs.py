@@ -68,16 +68,33 @@ class MeasuredRun:
         return sum(task.work for task in self.tasks)
 
     @property
+    def busy_seconds(self) -> float:
+        """Seconds in which at least one of the project's functions ran."""
+        busy = until = 0.0
+        for task in sorted(self.tasks, key=lambda task: task.called):
+            busy += max(0.0, task.returned - max(task.called, until))
+            until = max(until, task.returned)
+        return busy
+
+    @property
     def peak_megabytes(self) -> float:
         """The most memory that the process of any task held."""
         return max(task.peak_megabytes for task in self.tasks)
 
     def table(self) -> str:
-        """Where the time went, a line a task."""
+        """Where the time went, a line a task; seconds of mapped tasks are added up, although they overlap."""
         names = dict.fromkeys(task.task_id for task in self.tasks)
         lines = [_line(name, [task for task in self.tasks if task.task_id == name]) for name in names]
-        head = "| task | times | queue s | start-up s | work s | of it CPU s | ending s | most MB |\n"
-        return head + "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n" + "\n".join(lines)
+        return "\n".join(
+            [
+                "| task | times | in queue s | start-up s | work s | of it CPU s | most MB |",
+                "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+                *lines,
+                "",
+                f"In {self.busy_seconds:.1f} of the run's {self.seconds:.1f} s a function of the sync was at work; in "
+                "the others only Airflow was.",
+            ]
+        )
 
 
 def _line(name: str, tasks: Sequence[TaskTimes]) -> str:
@@ -86,7 +103,6 @@ def _line(name: str, tasks: Sequence[TaskTimes]) -> str:
         sum(task.called - task.started for task in tasks),
         sum(task.work for task in tasks),
         sum(task.cpu_seconds for task in tasks),
-        sum(task.ended - task.returned for task in tasks),
     )
     most = max(task.peak_megabytes for task in tasks)
     return f"| {name} | {len(tasks)} | " + " | ".join(f"{value:.2f}" for value in sums) + f" | {most:.0f} |"

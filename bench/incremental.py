@@ -17,12 +17,12 @@ CHANGED = 100
 CYCLES = 3
 
 _MOST = 1_000_000
-_SIGN_IN = "/oauth2/"
+_WEB_API = "/api/data/"
 
 
 @dataclass(frozen=True, slots=True)
 class Idle:
-    """A run without changes: how many requests reached Dynamics, without those for a token."""
+    """A run without changes: how many requests reached Dynamics' Web API, sign-in not counted."""
 
     run: MeasuredRun
     requests: int
@@ -90,8 +90,11 @@ def _idle_run(airflow: BenchAirflow, emulator: EmulatorProcess) -> Idle:
     run = airflow.run()
     after = status(emulator)
     count = after["requests"] - before
-    lines = [f"{line['method']} {line['path']}" for line in after["last_requests"][:count]]
-    kinds = [line for line in reversed(lines) if _SIGN_IN not in line]
-    tokens = len(lines) - len(kinds)
-    print(f"  no changes: {run.seconds:.2f} s, {count - tokens} requests and {tokens} for tokens: {kinds}", flush=True)
-    return Idle(run, count - tokens, [line.partition("?")[0] for line in kinds])
+    lines = [(str(line["method"]), str(line["path"])) for line in after["last_requests"][:count]]
+    # The control API shows the last few only; were there more, all count.
+    kinds = [f"{method} {path.partition('?')[0]}" for method, path in reversed(lines) if path.startswith(_WEB_API)]
+    requests = len(kinds) + count - len(lines)
+    print(
+        f"  no changes: {run.seconds:.2f} s, {requests} requests and {count - requests} to sign in: {kinds}", flush=True
+    )
+    return Idle(run, requests, kinds)

@@ -33,22 +33,10 @@ def copy(task: dict[str, Any]) -> int:
         with cursor.copy("COPY lead_floor FROM STDIN") as sink:
             for rows in pages(task):
                 count += len(rows)
-                sink.write("".join(line(row, columns) for row in rows))
+                for row in rows:
+                    # psycopg's own writer, which is C, takes half the time of lines that are made in Python.
+                    sink.write_row([row.get(name) for name in columns])
     return count
-
-
-def line(row: dict[str, Any], columns: list[str]) -> str:
-    """One row in COPY's text format."""
-    texts = [r"\N" if (value := row.get(name)) is None else escaped(value) for name in columns]
-    return "\t".join(texts) + "\n"
-
-
-def escaped(value: Any) -> str:
-    """A value as COPY's text format wants it."""
-    text = value if type(value) is str else str(value)
-    if text.isalnum():
-        return text
-    return text.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
 
 
 def pages(task: dict[str, Any]) -> Iterator[list[dict[str, Any]]]:

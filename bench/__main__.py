@@ -6,6 +6,7 @@ side, as machines are noisy.
 
 import argparse
 import importlib
+import signal
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -31,6 +32,9 @@ def main() -> int:
     parser.add_argument("--only", choices=list(PARTS), help="measure one part")
     parser.add_argument("--write", type=Path, help="keep the report in this Markdown file")
     chosen = parser.parse_args()
+    # Whatever ends us, the servers that were started end with us.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
     figures: list[Figure] = []
     sections: dict[str, str] = {}
     for name, module in PARTS.items():

@@ -26,6 +26,7 @@ DAG_ID = "dynamics_lead"
 
 _LISTENER = Path(__file__).with_name("listener") / "bench_listener.py"
 _FIGURES = "DYNAMICS_BENCH_FIGURES"
+_FIGURES_WITHIN = 30
 _READY_WITHIN = 180
 _RUN_WITHIN = 3 * 3600
 
@@ -154,7 +155,11 @@ class BenchAirflow:
                 return
 
     def _figures_of(self, instance: str) -> Mapping[str, Any]:
-        return dict(json.loads((self.figures / f"{instance}.json").read_text(encoding="utf-8")))
+        """What the listener wrote, which it does only after Airflow knows that the task succeeded."""
+        file, until = self.figures / f"{instance}.json", time.monotonic() + _FIGURES_WITHIN
+        while not file.exists() and time.monotonic() < until:
+            time.sleep(0.1)
+        return dict(json.loads(file.read_text(encoding="utf-8")))
 
 
 def _task(row: Mapping[str, Any], figures: Mapping[str, Any], began: float) -> TaskTimes:

@@ -42,7 +42,10 @@ def on_task_instance_success(previous_state: Any, task_instance: Any) -> None:  
         "cpu_seconds": time.process_time() - _BEGUN["cpu"],
         "peak_megabytes": usage.ru_maxrss / 1024,
     }
-    Path(os.environ[FOLDER], f"{task_instance.id}.json").write_text(json.dumps(figures), encoding="utf-8")
+    # Somebody waits for this file, so it appears whole or not at all.
+    draft = Path(os.environ[FOLDER], f"{task_instance.id}.new")
+    draft.write_text(json.dumps(figures), encoding="utf-8")
+    draft.replace(draft.with_suffix(".json"))
 
 
 class BenchListener(AirflowPlugin):

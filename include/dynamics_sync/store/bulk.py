@@ -46,8 +46,10 @@ def ingest(connection: sa.Connection, table: sa.Table, pages: Iterable[pa.Table]
     for page in pages:
         fill(connection, table, page.select(names))
     if connection.dialect.name == "postgresql":
-        # A new table has no statistics, and the planner would take a nested loop for any size.
-        connection.execute(sa.text(f"ANALYZE {_quoted(connection, table)}"))
+        # A new table has no statistics, and the planner would take a nested loop for any size. It asks how many rows
+        # there are and how many keys; to look at all columns would take longer than to fill them.
+        keys = ", ".join(connection.dialect.identifier_preparer.format_column(column) for column in table.primary_key)
+        connection.execute(sa.text(f"ANALYZE {_quoted(connection, table)}{f' ({keys})' if keys else ''}"))
 
 
 def unique_rows(rows: pa.Table, key: str, version: str) -> pa.Table:

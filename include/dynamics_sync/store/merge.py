@@ -30,6 +30,7 @@ from dynamics_sync.store.schema import (
     UPDATED_AT,
     VERSION,
     WRITTEN_AT,
+    entity_table,
     mirror_table,
     rows_schema,
 )
@@ -105,6 +106,13 @@ def merge_rows(
     if entity.is_two_way:
         take_own_writes(connection, entity, fields, incoming, run, now)
     three_way = ThreeWayMerge(entity, fields, incoming, merge.applies, run, now) if entity.is_two_way else None
+    if not _is_any_held(connection, entity, incoming):
+        if three_way is not None:
+            three_way.insert_new(connection)
+        inserted = merge.insert(connection)
+        resolve_loaded(connection, entity, incoming, now)
+        incoming.drop(connection)
+        return Merged(inserted, 0, repeated)
     # Each figure has a statement of its own, so that their sum can be wrong when a row goes missing.
     unchanged = repeated + merge.count_unchanged(connection)
     if three_way is not None:
@@ -115,6 +123,14 @@ def merge_rows(
     resolve_loaded(connection, entity, incoming, now)
     incoming.drop(connection)
     return Merged(inserted, updated, unchanged)
+
+
+def _is_any_held(connection: sa.Connection, entity: Entity, incoming: sa.Table) -> bool:
+    """Whether one of the rows is held. In a first copy none is, and to compare them would be most of the work."""
+    key = entity.key.column
+    tables = {mirror_table(entity), entity_table(entity)}
+    held = [sa.exists().where(table.c[key] == incoming.c[key]).select_from(table, incoming) for table in tables]
+    return any(connection.execute(sa.select(found)).scalar_one() for found in held)
 
 
 def entity_lock(entity: Entity) -> str:

@@ -96,7 +96,7 @@ class ThreeWayMerge:
         self._note_conflicts(connection, hits)
         self._note_history(connection, hits)
         self._update(connection)
-        self._insert(connection)
+        self.insert_new(connection)
 
     def after_base(self, connection: sa.Connection) -> None:
         """Note in the base which `updated_at` the sync gave, so that an edit after it is known as one."""
@@ -272,7 +272,7 @@ class ThreeWayMerge:
         held, begun_at = self.ours.c[READ_AT], sa.literal(self.run.begun_at, Instant())
         return sa.case((held > begun_at, held), else_=begun_at)
 
-    def _insert(self, connection: sa.Connection) -> None:
+    def insert_new(self, connection: sa.Connection) -> None:
         """Add the records that are new here. One that has a base but no row was deleted here, and stays so."""
         ours, incoming, base = self.ours, self.incoming, self.base
         names = [self.key, VERSION, *(column.name for field in self.fields for column in field.columns)]

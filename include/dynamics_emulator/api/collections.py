@@ -162,9 +162,12 @@ def _joined_rows(
     """A page in the order of the key. SQLite itself joins the rows: one step of it, in which other threads run on."""
     row_sql, condition = what
     scope, key = read.scope, read.terms[0].sql
-    inner = (
-        f"SELECT {row_sql} AS line, {key} AS place FROM {scope.source} WHERE {condition} ORDER BY {key} LIMIT {size}"
-    )
+    source, which = scope.source, condition
+    if read.request.options.get("$filter") is not None:
+        # SQLite would print each row that fulfils the filter before it sorts them; so it sorts their keys first.
+        keys = f"SELECT {key} AS chosen_key FROM {source} WHERE {condition} ORDER BY {key} LIMIT {size}"
+        source, which = f"({keys}) AS chosen CROSS JOIN {source}", f"{key} = chosen.chosen_key"
+    inner = f"SELECT {row_sql} AS line, {key} AS place FROM {source} WHERE {which} ORDER BY {key} LIMIT {size}"
     connection, values = organisation.database.connection, scope.parameters.values
     joined = encoded("group_concat(line, ',')")
     page = f"SELECT {joined}, count(*), min(place), max(place) FROM ({inner})"

@@ -68,7 +68,7 @@ $(NODE_STAMP): $(NODE_CLIENT)/package-lock.json | $(STAMP)
 
 .PHONY: test
 test: $(STAMP) $(NODE_STAMP) ## Run all tests (ARGS='-k name' to choose)
-	@$(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 .PHONY: lint
 lint: $(STAMP) ## Check style and formatting with ruff

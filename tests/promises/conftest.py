@@ -538,7 +538,8 @@ def at_once() -> Callable[..., None]:
 
     def run(sync: Sync, *steps: Callable[[], object]) -> None:
         children = [begin_child(sync, 10**6, step) for step in steps]
-        assert not any([was_killed(child) for child in children])  # noqa: C419 - each is waited for
+        killed = [was_killed(child) for child in children]  # Each is waited for.
+        assert not any(killed)
 
     return run
 

@@ -4,6 +4,7 @@ Parsing is free: what needs pandas, Arrow, a database or the network is imported
 """
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from airflow.sdk import DAG, Asset, CronDataIntervalTimetable, Param, task, task_group
@@ -35,10 +36,15 @@ TASK_DEFAULTS: dict[str, Any] = {
     "retry_policy": SyncRetryPolicy(),
     # A hung task would block its entity for ever, as one run is active at a time.
     "execution_timeout": timedelta(hours=6),
+    # What is nearest to its end goes first, so that the first slices are merged while later ones are read.
+    "weight_rule": "upstream",
 }
 
 #: Each mapped task shows in the grid which slice it works on.
 _SLICE = "{{ slice_label }}"
+
+#: What a task returns is one value. Airflow would write each word of a dict by itself too, with a call for each.
+sync_task = partial(task, multiple_outputs=False)
 
 
 def build_dag(entity: Entity) -> DAG:
@@ -65,21 +71,21 @@ def build_dag(entity: Entity) -> DAG:
 def _wire(entity: Entity) -> None:
     # Each task imports what it needs when it runs: parsing must not pay for Arrow, pandas and the databases.
 
-    @task(task_id="begin", pool=POOL)
+    @sync_task(task_id="begin", pool=POOL)
     def begin() -> list[dict[str, Any]]:
         """Check the organisation, read the feed, cut the work into slices."""
         from dynamics_sync import airflow_tasks  # noqa: PLC0415 - see above
 
         return airflow_tasks.begin(entity)
 
-    @task(task_id="extract", pool=POOL, map_index_template=_SLICE)
+    @sync_task(task_id="extract", pool=POOL, map_index_template=_SLICE)
     def extract(reference: Any) -> dict[str, Any]:
         """Read one slice page by page into staging."""
         from dynamics_sync import airflow_tasks  # noqa: PLC0415 - see above
 
         return airflow_tasks.extract(entity, reference)
 
-    @task(task_id="transform", map_index_template=_SLICE)
+    @sync_task(task_id="transform", map_index_template=_SLICE)
     def transform(reference: Any) -> dict[str, Any]:
         """Bring the slice into our format; set aside what does not fit."""
         from dynamics_sync import airflow_tasks  # noqa: PLC0415 - see above
@@ -87,14 +93,14 @@ def _wire(entity: Entity) -> None:
         return airflow_tasks.transform(entity, reference)
 
     # Merges into one table happen one after another; more of them would only wait for each other in worker slots.
-    @task(task_id="load", map_index_template=_SLICE, max_active_tis_per_dag=1)
+    @sync_task(task_id="load", map_index_template=_SLICE, max_active_tis_per_dag=1)
     def load(reference: Any) -> dict[str, int]:
         """Merge the slice into the marketing database, in one transaction."""
         from dynamics_sync import airflow_tasks  # noqa: PLC0415 - see above
 
         return airflow_tasks.load(entity, reference)
 
-    @task(task_id="finish", trigger_rule="none_failed", outlets=[asset_of(entity)])
+    @sync_task(task_id="finish", trigger_rule="none_failed", outlets=[asset_of(entity)])
     def finish() -> dict[str, int]:
         """Apply deletions, check the counts, advance the watermark."""
         from dynamics_sync import airflow_tasks  # noqa: PLC0415 - see above

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from airflow.sdk import DAG, AssetAny, Param, task
+from airflow.sdk import DAG, AssetAny, Param
 
-from dynamics_sync.dag_factory import POOL, TASK_DEFAULTS, asset_of
+from dynamics_sync.dag_factory import POOL, TASK_DEFAULTS, asset_of, sync_task
 from dynamics_sync.entity import Entity
 from dynamics_sync.plan_approval import PlanApproval
 
@@ -61,28 +61,28 @@ def build_reverse_dag(entities: Sequence[Entity]) -> DAG:
 def _wire(entities: tuple[Entity, ...]) -> None:
     # Each task imports what it needs when it runs: parsing must not pay for Arrow and the databases.
 
-    @task(task_id="collect")
+    @sync_task(task_id="collect")
     def collect() -> str:
         """Find what differs from what Dynamics last said."""
         from dynamics_sync import airflow_tasks  # noqa: PLC0415 - see above
 
         return airflow_tasks.collect(entities)
 
-    @task(task_id="plan", pool=POOL)
+    @sync_task(task_id="plan", pool=POOL)
     def plan(run_key: str) -> list[dict[str, Any]]:
         """Fit it to the organisation, find records that exist already, cut it into batches. A dry run ends here."""
         from dynamics_sync import airflow_tasks  # noqa: PLC0415 - see above
 
         return airflow_tasks.plan(entities, run_key)
 
-    @task(task_id="apply", pool=POOL, map_index_template="{{ batch_label }}")
+    @sync_task(task_id="apply", pool=POOL, map_index_template="{{ batch_label }}")
     def apply(reference: Any) -> dict[str, int]:
         """Send one batch, and record what Dynamics made of it."""
         from dynamics_sync import airflow_tasks  # noqa: PLC0415 - see above
 
         return airflow_tasks.apply(entities, reference)
 
-    @task(task_id="record", trigger_rule="none_failed")
+    @sync_task(task_id="record", trigger_rule="none_failed")
     def record(run_key: str) -> dict[str, dict[str, int]]:
         """Check that the figures add up, and advance the watermark."""
         from dynamics_sync import airflow_tasks  # noqa: PLC0415 - see above

@@ -25,8 +25,8 @@ class Settings(BaseModel):
     staging_days: Annotated[int, Field(ge=1, le=365)] = 7
     #: Rows a page; Dataverse gives 5,000 at most.
     page_size: Annotated[int, Field(ge=1, le=5000)] = 5000
-    #: Rows that one mapped task copies in a full copy.
-    rows_per_slice: Annotated[int, Field(ge=100)] = 50_000
+    #: Rows that one mapped task copies in a full copy, at most; fewer where that gives more tasks something to do.
+    rows_per_slice: Annotated[int, Field(ge=100)] = 250_000
     #: Changed ids that one mapped task fetches.
     ids_per_slice: Annotated[int, Field(ge=100)] = 5_000
     #: For tables without change tracking: how far behind the newest `modifiedon` the feed reads again.
@@ -35,6 +35,8 @@ class Settings(BaseModel):
     key_check_rows: Annotated[int, Field(ge=0)] = 25_000
     #: ... and after so many hours where there are more.
     key_check_hours: Annotated[float, Field(gt=0)] = 24.0
+    #: A run that finds no changes asks Dynamics which organisation it is only after so many minutes.
+    organization_check_minutes: Annotated[float, Field(ge=0)] = 60.0
     #: On the way to Dynamics: how many records one `$batch` carries; one mapped task sends one of them.
     records_per_batch: Annotated[int, Field(ge=1, le=1000)] = 500
     #: How often a record that changes in Dynamics all the time is read and tried again in one run.

@@ -6,11 +6,11 @@ that a killed task left half-written is written again under the same name before
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import IO, Any, Protocol, Self, cast
+from typing import IO, Any, Protocol, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -70,14 +70,17 @@ class StagingFolder:
             return json.loads(file.read())
 
     def write_table(self, name: str, table: pa.Table) -> None:
-        """Write an Arrow table as Parquet."""
+        """Write an Arrow table as Parquet. It is a page, so that its bytes are put together in memory first."""
+        content = pa.BufferOutputStream()
+        # Each file is read as a whole, so that nobody asks for the least and the greatest value of a column.
+        pq.write_table(table, content, compression="lz4", write_statistics=False)
         with self._create(name) as file:
-            pq.write_table(table, file, compression="lz4")
+            file.write(memoryview(content.getvalue()))
 
-    def read_table(self, name: str) -> pa.Table:
-        """Read a Parquet file; StagingGone if it is not there."""
+    def read_table(self, name: str, columns: Sequence[str] | None = None) -> pa.Table:
+        """Read a Parquet file, or some of its columns; StagingGone if it is not there."""
         with self._open(name) as file:
-            return pq.read_table(pa.PythonFile(cast("Any", file), mode="r"))
+            return pq.read_table(pa.BufferReader(file.read()), columns=columns)
 
     def exists(self, name: str) -> bool:
         """Say whether a file of that name was written."""

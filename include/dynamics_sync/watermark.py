@@ -28,6 +28,8 @@ class Watermark(BaseModel):
     keys_checked_at: AwareDatetime | None = None
     #: How many rows the table had then.
     keys: int | None = None
+    #: When a run last asked which organisation this is.
+    organization_checked_at: AwareDatetime | None = None
 
 
 class Variables(Protocol):

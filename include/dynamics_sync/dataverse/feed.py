@@ -42,11 +42,11 @@ class FeedPage:
 class FeedReader:
     """Iterates the pages of a feed."""
 
-    def __init__(self, client: DataverseClient, table: TableMetadata, first: Request, *, tracked: bool) -> None:
+    def __init__(self, client: DataverseClient, key: str, first: Request, *, tracked: bool) -> None:
         self._client = client
         self._first = first
         self._tracked = tracked
-        self._page_type = _page_decoder(table)
+        self._page_type = _page_decoder(key)
 
     @property
     def path(self) -> str:
@@ -96,8 +96,20 @@ def read_tracked(
         what = f"Change tracking is off for table {table.name}"
         raise ChangeTrackingOff(what, not_done="Its changes were not read")
     path = delta_link or select_path(table.set_name, _key_columns(table))
+    return _tracked(client, table.primary_id, path, page_size)
+
+
+def read_changes(client: DataverseClient, key: str, delta_link: str, *, page_size: int = LONGEST_PAGE) -> FeedReader:
+    """Return the changes since `delta_link` of the table with that primary key, without its metadata.
+
+    Iterating raises like `read_tracked`.
+    """
+    return _tracked(client, key, delta_link, page_size)
+
+
+def _tracked(client: DataverseClient, key: str, path: str, page_size: int) -> FeedReader:
     prefer = ("odata.track-changes", f"odata.maxpagesize={page_size}")
-    return FeedReader(client, table, Request(path, prefer=prefer), tracked=True)
+    return FeedReader(client, key, Request(path, prefer=prefer), tracked=True)
 
 
 def read_keys(
@@ -105,7 +117,9 @@ def read_keys(
 ) -> FeedReader:
     """Return ids and versions of all rows, or of those that `filter` names; it knows nothing of deletions."""
     path = select_path(table.set_name, _key_columns(table), filter=filter)
-    return FeedReader(client, table, Request(path, prefer=(f"odata.maxpagesize={page_size}",)), tracked=False)
+    return FeedReader(
+        client, table.primary_id, Request(path, prefer=(f"odata.maxpagesize={page_size}",)), tracked=False
+    )
 
 
 def _key_columns(table: TableMetadata) -> list[str]:
@@ -122,9 +136,9 @@ class _Row(msgspec.Struct):
         return self.context is not None and self.context.endswith("/$deletedEntity")
 
 
-def _page_decoder(table: TableMetadata) -> "msgspec.json.Decoder[Any]":
+def _page_decoder(primary_id: str) -> "msgspec.json.Decoder[Any]":
     """A decoder that takes only key and version out of a row; other properties are skipped unread."""
-    key = ("key", str | None, msgspec.field(default=None, name=table.primary_id))
+    key = ("key", str | None, msgspec.field(default=None, name=primary_id))
     version = ("version", int | None, msgspec.field(default=None, name=VERSION))
     row = msgspec.defstruct("FeedRow", [key, version], bases=(_Row,))
     rows: Any = list[row]  # type: ignore[valid-type] # the type is made at run time

@@ -12,7 +12,7 @@ So the first copy is checked, key by key and version by version, by the run afte
 delta link.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -27,22 +27,23 @@ from dynamics_sync.dataverse.organization import total_record_count
 from dynamics_sync.dataverse.query import between, select_path
 from dynamics_sync.entity import ChangeSource, Entity
 from dynamics_sync.errors import (
-    ChangeTrackingExpired,
-    RecordNotFound,
     RequestRefused,
     RunParameterError,
-    TableMissing,
     TryAgain,
     UnexpectedAnswer,
 )
 from dynamics_sync.forward.balance import balanced_windows
 from dynamics_sync.forward.cursor import FeedCursor
 from dynamics_sync.forward.extract import Log
-from dynamics_sync.forward.manifest import DELETED_FILE, IDS_FILE, KEYS_FILE, Manifest
+from dynamics_sync.forward.manifest import DELETED_FILE, IDS_FILE, Manifest
+from dynamics_sync.forward.quiet import REFUSED_LINK
 from dynamics_sync.forward.request import Mode, RunRequest
 from dynamics_sync.forward.slices import (
+    PLACES,
     Slice,
     chunks_of_ids,
+    size_of_chunks,
+    size_of_windows,
     whole_table,
     windows_between,
     windows_of_table,
@@ -60,8 +61,6 @@ from dynamics_sync.watermark import Watermark
 _CREATED, _MODIFIED = "createdon", "modifiedon"
 #: Dataverse counts no further.
 _COUNT_LIMIT = 5_000
-#: Into how many slices a window is cut that holds more than can be counted: the default size of the pool dynamics_api.
-_PIECES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,18 +100,18 @@ class Begin:
         newest = self._edge(_MODIFIED, "desc") if self._source() is ChangeSource.MODIFIEDON else None
         slices = self._table_slices()
         self.log(f"Copying the whole table in {len(slices)} slices.")
-        return self._manifest(slices, watermark=Watermark(begun_at=self.run.begun_at, modified_up_to=newest))
+        return self._manifest(slices, watermark=self._watermark(modified_up_to=newest))
 
     def _table_slices(self) -> list[Slice]:
         total = self._total()
-        few = total is not None and total <= self.settings.rows_per_slice
-        if few or _CREATED not in self.table.columns:
+        most = self.settings.rows_per_slice
+        about = PLACES * most if total is None else total
+        rows_per_slice = size_of_windows(about, most)
+        if about <= rows_per_slice or _CREATED not in self.table.columns:
             return whole_table(total)
         first, last = self._edge(_CREATED, "asc"), self._edge(_CREATED, "desc")
         if first is None or last is None:
             return whole_table(total)
-        rows_per_slice = self.settings.rows_per_slice
-        about = total or _PIECES * rows_per_slice
         try:
             return balanced_windows(_CREATED, first, last, about, rows_per_slice, self._count)
         except (TryAgain, UnexpectedAnswer, RequestRefused) as error:
@@ -189,35 +188,29 @@ class Begin:
         elif watermark.delta_link is not None:
             try:
                 return self._delta(read_tracked(self.client, self.table, watermark.delta_link, page_size=size))
-            except (ChangeTrackingExpired, RequestRefused, RecordNotFound, TableMissing) as refused:
-                # Whatever Dynamics has against its own link: reading all keys answers the same question.
+            except REFUSED_LINK as refused:
+                # Reading all keys answers the same question.
                 self.log(f"The watermark's link is refused, so all keys are compared: {refused}")
         return self._scanned(read_tracked(self.client, self.table, page_size=size), None)
 
     def _delta(self, reader: FeedReader) -> Manifest:
         feed = self._read_feed(reader)
-        self.folder.write_table(DELETED_FILE, feed.deleted)
-        self.log(
-            f"Change tracking reports {feed.keys.num_rows:,} changed rows and {feed.deleted.num_rows:,} deleted ones."
-        )
-        watermark = Watermark(begun_at=self.run.begun_at, delta_link=feed.delta_link)
-        return self._manifest(self._fetch(feed.keys), watermark=watermark, seen_at=feed.ended_at)
+        deleted = feed.deleted()
+        self.folder.write_table(DELETED_FILE, deleted)
+        self.log(f"Change tracking reports {feed.count():,} changed rows and {deleted.num_rows:,} deleted ones.")
+        watermark = self._watermark(delta_link=feed.delta_link)
+        return self._manifest(self._fetch(feed), watermark=watermark, seen_at=feed.ended_at)
 
     def _scanned(self, reader: FeedReader, newest: datetime | None) -> Manifest:
         """The keys of the whole table: fetch what is missing or older here, sweep what is missing there."""
         feed = self._read_feed(reader)
-        keys = feed.keys
-        self.folder.write_table(KEYS_FILE, keys)
-        slices = self._fetch(keys, of_whole_table=True)
-        self.log(f"Compared the keys of all {keys.num_rows:,} rows.")
-        watermark = Watermark(
-            begun_at=self.run.begun_at,
-            delta_link=feed.delta_link,
-            modified_up_to=newest,
-            keys_checked_at=self.run.begun_at,
-            keys=keys.num_rows,
+        keys = feed.count()
+        slices = self._fetch(feed, whole=keys)
+        self.log(f"Compared the keys of all {keys:,} rows.")
+        watermark = self._watermark(
+            delta_link=feed.delta_link, modified_up_to=newest, keys_checked_at=self.run.begun_at, keys=keys
         )
-        return self._manifest(slices, watermark=watermark, sweep=True, seen_at=feed.ended_at)
+        return self._manifest(slices, watermark=watermark, pages_of_all_keys=feed.pages, seen_at=feed.ended_at)
 
     def _modified(self, watermark: Watermark) -> Manifest:
         """Rows modified since the watermark, with an overlap: a slow transaction may commit an earlier `modifiedon`."""
@@ -228,9 +221,11 @@ class Begin:
         )
         reader = read_keys(self.client, self.table, filter=condition, page_size=self.settings.page_size)
         feed = self._read_feed(reader)
-        self.log(f"{feed.keys.num_rows:,} rows were modified since {since}.")
-        advanced = watermark.model_copy(update={"begun_at": self.run.begun_at, "modified_up_to": newest})
-        return self._manifest(self._fetch(feed.keys), watermark=advanced, seen_at=feed.ended_at)
+        self.log(f"{feed.count():,} rows were modified since {since}.")
+        advanced = self._watermark(
+            modified_up_to=newest, keys_checked_at=watermark.keys_checked_at, keys=watermark.keys
+        )
+        return self._manifest(self._fetch(feed), watermark=advanced, seen_at=feed.ended_at)
 
     def _keys_are_due(self, watermark: Watermark) -> bool:
         """Deletions show only in the keys of the whole table: always where that is cheap, else after some hours."""
@@ -242,13 +237,22 @@ class Begin:
     def _read_feed(self, reader: FeedReader) -> StagedFeed:
         return read_feed(reader, self.entity.entity, self.folder, self.feed)
 
-    def _fetch(self, keys: pa.Table, *, of_whole_table: bool = False) -> list[Slice]:
-        """Slices for those keys that are missing here or older; the whole table where that is most of it."""
-        wanted = keys_to_fetch(self.database, self.entity, keys)
-        most = 2 * wanted.num_rows > keys.num_rows
-        if of_whole_table and wanted.num_rows > self.settings.rows_per_slice and most:
-            return self._table_slices()
-        return self._slices_of_ids(wanted)
+    def _fetch(self, feed: StagedFeed, *, whole: int | None = None) -> list[Slice]:
+        """Slices for those keys that are missing here or older; windows of the whole table where that is most of it.
+
+        `whole` is how many rows the table has, where the feed tells.
+        """
+        with keys_to_fetch(self.database, self.entity, feed.keys()) as lacking:
+            if not self._is_most_of_table(lacking.count, whole):
+                size = size_of_chunks(lacking.count, self.settings.ids_per_slice)
+                return self._slices_of_ids(lacking.count, size, lacking.chunks(size))
+        return self._table_slices()
+
+    def _is_most_of_table(self, count: int, whole: int | None) -> bool:
+        if count <= size_of_windows(count, self.settings.rows_per_slice):
+            return False
+        total = self._total() if whole is None else whole
+        return total is not None and 2 * count > total
 
     # --- named by a person -------------------------------------------------------------------------
 
@@ -266,26 +270,33 @@ class Begin:
         )
         rows = int(self._get(path, "@odata.count"))
         self.log(f"The window holds {'at least ' if rows >= _COUNT_LIMIT else ''}{rows:,} rows.")
-        return windows_between(_MODIFIED, start, end, _PIECES if rows >= _COUNT_LIMIT else 1)
+        return windows_between(_MODIFIED, start, end, PLACES if rows >= _COUNT_LIMIT else 1)
 
     def _named_ids(self) -> list[Slice]:
         named = self.request.mode is Mode.IDS
         ids = list(self.request.ids) if named else open_record_keys(self.database, self.entity)
         self.log(f"Reading {len(ids):,} named records.")
-        versions = pa.nulls(len(ids), pa.int64())
-        return self._slices_of_ids(pa.table({"id": pa.array(ids, pa.string()), "version": versions}))
+        size = size_of_chunks(len(ids), self.settings.ids_per_slice)
+        parts = (ids[start : start + size] for start in range(0, len(ids), size))
+        return self._slices_of_ids(len(ids), size, (_without_versions(part) for part in parts))
 
-    def _slices_of_ids(self, wanted: pa.Table) -> list[Slice]:
-        """`wanted` (id, version) says which rows to fetch, and how new they must be; null where nobody knows."""
-        self.folder.write_table(IDS_FILE, wanted)
-        return chunks_of_ids(wanted.num_rows, self.settings.ids_per_slice)
+    def _slices_of_ids(self, count: int, size: int, chunks: Iterable[pa.Table]) -> list[Slice]:
+        """`chunks` (id, version) say which rows to fetch, and how new they must be; null where nobody knows."""
+        slices = chunks_of_ids(count, size)
+        for piece, wanted in zip(slices, chunks, strict=True):
+            self.folder.write_table(f"{piece.folder}/{IDS_FILE}", wanted)
+        return slices
+
+    def _watermark(self, **words: Any) -> Watermark:
+        """What the next run begins from, if this one succeeds."""
+        return Watermark(begun_at=self.run.begun_at, organization_checked_at=self.run.begun_at, **words)
 
     def _manifest(
         self,
         slices: list[Slice],
         *,
         watermark: Watermark | None = None,
-        sweep: bool = False,
+        pages_of_all_keys: int | None = None,
         seen_at: datetime | None = None,
     ) -> Manifest:
         return Manifest(
@@ -295,8 +306,12 @@ class Begin:
             tuple(slices),
             self.settings.page_size,
             watermark,
-            sweep,
+            pages_of_all_keys,
             self.request.allow_deletions,
             seen_at or self.run.begun_at,
             self.entity.digest,
         )
+
+
+def _without_versions(ids: Sequence[str]) -> pa.Table:
+    return pa.table({"id": pa.array(ids, pa.string()), "version": pa.nulls(len(ids), pa.int64())})

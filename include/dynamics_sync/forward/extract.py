@@ -96,7 +96,7 @@ def _read_ids(
 ) -> Iterator[tuple[DecodedPage, Any]]:
     """Fetch by id: one $batch brings a page's worth of rows. Ids that are gone from Dynamics bring none."""
     plan = manifest.plan
-    wanted = folder.read_table(IDS_FILE).slice(piece.first, piece.last - piece.first)
+    wanted = folder.read_table(f"{piece.folder}/{IDS_FILE}")
     ids, named = wanted["id"].to_pylist(), wanted["version"].to_pylist()
     starts = range(progress.position or 0, len(ids), _IDS_PER_BATCH)
 

@@ -4,8 +4,9 @@ import pyarrow as pa
 
 from dynamics_sync.entity import Entity
 from dynamics_sync.forward.extract import Log
-from dynamics_sync.forward.manifest import DELETED_FILE, KEYS_FILE, Manifest
+from dynamics_sync.forward.manifest import DELETED_FILE, Manifest
 from dynamics_sync.forward.manifest import FILE as MANIFEST
+from dynamics_sync.forward.staged_feed import staged_keys
 from dynamics_sync.settings import Settings
 from dynamics_sync.staging import StagingFolder
 from dynamics_sync.store.database import MarketingDatabase
@@ -36,10 +37,9 @@ def finish_slices(
     check_slices(database, manifest.run, len(manifest.slices))
     deleted = 0
     run, seen_at, absent = manifest.run, manifest.seen_at, frozenset(manifest.plan.absent)
-    if manifest.sweep:
-        deleted = mark_absent(
-            database, entity, run, folder.read_table(KEYS_FILE), breaker, seen_at=seen_at, absent=absent
-        )
+    if manifest.pages_of_all_keys is not None:
+        pages = staged_keys(folder, manifest.pages_of_all_keys)
+        deleted = mark_absent(database, entity, run, pages, breaker, seen_at=seen_at, absent=absent)
     elif folder.exists(DELETED_FILE):
         ids = folder.read_table(DELETED_FILE)["id"].combine_chunks()
         deleted = mark_deleted(database, entity, run, _one_array(ids), breaker, seen_at=seen_at, absent=absent)

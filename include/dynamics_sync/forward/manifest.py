@@ -15,11 +15,9 @@ from dynamics_sync.translation.fields import ReadPlan
 from dynamics_sync.watermark import Watermark
 
 FILE = "begin.json"
-#: All keys of the table, where the feed was a scan: what is not among them was deleted.
-KEYS_FILE = "keys.parquet"
 #: The ids that the feed reported as deleted.
 DELETED_FILE = "deleted.parquet"
-#: The ids to fetch, in the order in which slices count them.
+#: Within the folder of a slice of ids: which rows to fetch (id), and how new they must be (version).
 IDS_FILE = "ids.parquet"
 
 
@@ -34,8 +32,8 @@ class Manifest:
     page_size: int
     #: What finish writes when all is well; None for runs that leave the watermark alone.
     watermark: Watermark | None
-    #: Rows that are not in KEYS_FILE are marked as deleted.
-    sweep: bool
+    #: Where the feed named all keys of the table, on how many pages; what is on none of them is marked as deleted.
+    pages_of_all_keys: int | None
     allow_deletions: bool
     #: When the feed had been read to its end: what it calls deleted was so by then.
     seen_at: datetime
@@ -58,7 +56,7 @@ class Manifest:
                 "slices": [piece.to_json() for piece in self.slices],
                 "page_size": self.page_size,
                 "watermark": None if self.watermark is None else self.watermark.model_dump_json(exclude_none=True),
-                "sweep": self.sweep,
+                "pages_of_all_keys": self.pages_of_all_keys,
                 "allow_deletions": self.allow_deletions,
                 "seen_at": self.seen_at.isoformat(),
                 "catalogue": self.catalogue,
@@ -78,7 +76,7 @@ class Manifest:
             tuple(Slice.from_json(piece) for piece in value["slices"]),
             value["page_size"],
             None if written is None else Watermark.model_validate_json(written),
-            value["sweep"],
+            value["pages_of_all_keys"],
             value["allow_deletions"],
             datetime.fromisoformat(value["seen_at"]),
             value["catalogue"],

@@ -12,6 +12,9 @@ from dynamics_sync.dataverse.query import between
 
 #: Airflow expands a task 1,024 times at most by default; one fan-out must stay below.
 MOST_SLICES = 1_000
+#: Places in the pool dynamics_api, as it comes.
+PLACES = 8
+_SMALLEST_WINDOW = 50_000
 
 
 class SliceKind(StrEnum):
@@ -19,7 +22,7 @@ class SliceKind(StrEnum):
 
     #: By a filter on a column of time, or by none: the whole table.
     WINDOW = "window"
-    #: By the ids from `first` to `last` (exclusive) of the run's list.
+    #: By a list of ids, which stands in its folder.
     IDS = "ids"
 
 
@@ -31,8 +34,6 @@ class Slice:
     kind: SliceKind
     label: str
     filter: str | None = None
-    first: int = 0
-    last: int = 0
     expected: int | None = None
 
     @property
@@ -91,20 +92,30 @@ def windows_between(column: str, start: datetime, end: datetime, pieces: int) ->
     ]
 
 
-def chunks_of_ids(count: int, ids_per_slice: int) -> list[Slice]:
-    """Cut a list of ids; chunks grow where there would be too many."""
-    size = max(ids_per_slice, math.ceil(count / MOST_SLICES))
+def chunks_of_ids(count: int, size: int) -> list[Slice]:
+    """Cut a list of ids into chunks of that size; the last one takes what is left."""
     return [
         Slice(
             number,
             SliceKind.IDS,
             f"ids {start + 1:,} to {min(start + size, count):,}",
-            first=start,
-            last=min(start + size, count),
             expected=min(size, count - start),
         )
         for number, start in enumerate(range(0, count, size), start=1)
     ]
+
+
+def size_of_chunks(count: int, ids_per_slice: int) -> int:
+    """How many of so many ids one slice takes; more than `ids_per_slice` where there would be too many slices."""
+    return max(ids_per_slice, math.ceil(count / MOST_SLICES))
+
+
+def size_of_windows(total: int, rows_per_slice: int) -> int:
+    """How many of so many rows one window takes: at most `rows_per_slice`, fewer to give each place of the pool one.
+
+    Below some size a slice costs more in starting its tasks than it gains by being read beside the others.
+    """
+    return max(min(math.ceil(total / PLACES), rows_per_slice), min(_SMALLEST_WINDOW, rows_per_slice))
 
 
 def even_cuts(first: datetime, last: datetime, pieces: int) -> Sequence[datetime]:

@@ -1,5 +1,6 @@
 """The feed, page by page through staging, so that a begin that was killed goes on at the page where it stopped."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -20,12 +21,31 @@ _NOT_BEGUN: dict[str, Any] = {"pages": 0, "next_link": None, "delta_link": None,
 
 @dataclass(frozen=True, slots=True)
 class StagedFeed:
-    """A feed that was read to its end, at `ended_at`: changed keys (id, version), and deleted ids (id)."""
+    """A feed that was read to its end, at `ended_at`. What it said stays in staging, page by page."""
 
-    keys: pa.Table
-    deleted: pa.Table
+    folder: StagingFolder
+    pages: int
     delta_link: str | None
     ended_at: datetime
+
+    def keys(self) -> Iterator[pa.Table]:
+        """Yield the changed keys (id string, version int64)."""
+        return staged_keys(self.folder, self.pages)
+
+    def deleted(self) -> pa.Table:
+        """Return the deleted ids (id string)."""
+        pages = (self.folder.read_table(f"{_name(page)}.deleted.parquet") for page in range(1, self.pages + 1))
+        return pa.concat_tables([IDS_SCHEMA.empty_table(), *pages])
+
+    def count(self) -> int:
+        """Count the changed keys."""
+        return sum(page.num_rows for page in staged_keys(self.folder, self.pages, columns=[]))
+
+
+def staged_keys(folder: StagingFolder, pages: int, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+    """Yield so many staged pages of keys (id string, version int64), or only some of their columns."""
+    for page in range(1, pages + 1):
+        yield folder.read_table(f"{_name(page)}.parquet", columns)
 
 
 def read_feed(reader: FeedReader, table: str, folder: StagingFolder, cursor: FeedCursor) -> StagedFeed:
@@ -42,11 +62,7 @@ def read_feed(reader: FeedReader, table: str, folder: StagingFolder, cursor: Fee
             ended = datetime.now(UTC).isoformat() if page.next_link is None else None
             held = {"pages": number, "next_link": page.next_link, "delta_link": page.delta_link, "ended_at": ended}
             cursor.remember(reader.path, **held)
-    names = [_name(page) for page in range(1, number + 1)]
-    keys = [KEYS_SCHEMA.empty_table(), *(folder.read_table(f"{name}.parquet") for name in names)]
-    deleted = [IDS_SCHEMA.empty_table(), *(folder.read_table(f"{name}.deleted.parquet") for name in names)]
-    ended_at = datetime.fromisoformat(held["ended_at"])
-    return StagedFeed(pa.concat_tables(keys), pa.concat_tables(deleted), held["delta_link"], ended_at)
+    return StagedFeed(folder, number, held["delta_link"], datetime.fromisoformat(held["ended_at"]))
 
 
 def _stage(page: FeedPage, number: int, table: str, folder: StagingFolder) -> None:

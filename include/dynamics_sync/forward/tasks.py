@@ -21,6 +21,7 @@ from dynamics_sync.forward.finish import finish_slices, remove_staging
 from dynamics_sync.forward.load import load_staged
 from dynamics_sync.forward.manifest import FILE as MANIFEST
 from dynamics_sync.forward.manifest import Manifest, read_manifest
+from dynamics_sync.forward.quiet import Quiet
 from dynamics_sync.forward.request import RunRequest, request_for_backfill, request_from_params
 from dynamics_sync.forward.transform import transform_slice
 from dynamics_sync.services import Services, recorded
@@ -82,13 +83,19 @@ def _plan(
     database: MarketingDatabase,
     feed: FeedCursor,
 ) -> Manifest:
-    client = services.dynamics()
-    # Before all else: nothing of a foreign organisation may reach the tables.
-    check_environment(database, asdict(read_organization(client)))
+    client, folder = services.dynamics(), services.folder(entity, run.run_key)
     is_new = not has_table(database, entity)
     for change in ensure_tables(database, entity):
         log.info("%s", change)
     ensure_views(database)
+    # Changes since a watermark are not enough to fill a table that was just made.
+    watermark = None if is_new else services.watermark(entity).read()
+    quiet = Quiet(entity, request, run, watermark, services.settings, client, database, folder, feed)
+    if manifest := quiet.plan_run():
+        log.info("Change tracking reports nothing new.")
+        return manifest
+    # Before all else: nothing of a foreign organisation may reach the tables.
+    check_environment(database, asdict(read_organization(client)))
     table = read_table(client, entity.entity)
     plan = plan_reading(entity, table)
     if plan.absent:
@@ -99,12 +106,11 @@ def _plan(
         run=run,
         table=table,
         plan=plan,
-        # Changes since a watermark are not enough to fill a table that was just made.
-        watermark=None if is_new else services.watermark(entity).read(),
+        watermark=watermark,
         settings=services.settings,
         client=client,
         database=database,
-        folder=services.folder(entity, run.run_key),
+        folder=folder,
         feed=feed,
         log=log.info,
     ).plan_run()

@@ -21,9 +21,6 @@ from dynamics_sync.store.column_types import is_guid
 #: Rows that are turned into bytes or Python objects at once; it bounds the memory that they take.
 _CHUNK_ROWS = 10_000
 
-#: Name of the column that `unique_rows` adds for itself.
-_POSITION = "sync_position"
-
 _NIL = "00000000-0000-0000-0000-000000000000"
 #: Where the hexadecimal digits of a GUID stand in its text, and what each character means; no digit means 255.
 _DIGITS_AT = [position for position, character in enumerate(_NIL) if character != "-"]
@@ -50,17 +47,6 @@ def ingest(connection: sa.Connection, table: sa.Table, pages: Iterable[pa.Table]
         # there are and how many keys; to look at all columns would take longer than to fill them.
         keys = ", ".join(connection.dialect.identifier_preparer.format_column(column) for column in table.primary_key)
         connection.execute(sa.text(f"ANALYZE {_quoted(connection, table)}{f' ({keys})' if keys else ''}"))
-
-
-def unique_rows(rows: pa.Table, key: str, version: str) -> pa.Table:
-    """Return each key once: the row of its highest version, and of equal versions the last."""
-    if pc.count_distinct(rows[key], mode="all").as_py() == rows.num_rows:
-        return rows
-    numbered = rows.append_column(_POSITION, pa.array(range(rows.num_rows), pa.int64()))
-    # Nulls come last: a row without a version is taken for the newest, as `keys_to_fetch` does.
-    ordered = numbered.sort_by([(key, "ascending"), (version, "ascending"), (_POSITION, "ascending")])
-    last = ordered.group_by(key, use_threads=False).aggregate([(_POSITION, "last")])
-    return rows.take(last[f"{_POSITION}_last"])
 
 
 def _copy(connection: sa.Connection, table: sa.Table, rows: pa.Table) -> None:

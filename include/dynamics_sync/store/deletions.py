@@ -4,7 +4,7 @@ What a feed says holds for the instant at which it was read to its end, and for 
 A row that was read after it is spared; a row that was read before it does not come back by being loaded late.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -89,11 +89,13 @@ def mark_deleted(
     Returns how many rows this run marked, also when it is repeated. Open quarantine rows of the ids are closed.
     Raises DeletionBreaker before anything is marked.
     """
+    if not len(ids):
+        return 0
     keys = pa.Table.from_arrays([ids, pa.nulls(len(ids), pa.int64())], names=["id", "version"])
     held = mirror_table(entity)
     with db.writing() as connection:
         take_lock(connection, entity_lock(entity))
-        named = ingest_keys(connection, keys)
+        named = ingest_keys(connection, [keys])
         is_named = sa.exists().where(named.c.id == held.c[entity.key.column])
         marked = _mark(db, connection, entity, run, is_named, breaker, seen_at, absent)
         gone = sa.and_(quarantine.is_among(entity, named), SYNC_QUARANTINE.c.last_seen_at <= seen_at)
@@ -105,13 +107,13 @@ def mark_absent(
     db: MarketingDatabase,
     entity: Entity,
     run: RunIdentity,
-    keys: pa.Table,
+    pages: Iterable[pa.Table],
     breaker: Breaker,
     *,
     seen_at: datetime,
     absent: frozenset[str] = frozenset(),
 ) -> int:
-    """Mark the living rows that are not among `keys` (id string, version int64), which name all that Dynamics has.
+    """Mark the living rows that are on none of `pages` (id string, version int64), which name all that Dynamics has.
 
     `seen_at` is when the keys were read to their end. A row that this run or one that began later brought stays alive.
     `absent` are the fields that the organisation does not have.
@@ -122,8 +124,8 @@ def mark_absent(
     held = mirror_table(entity)
     with db.writing() as connection:
         take_lock(connection, entity_lock(entity))
-        named = ingest_keys(connection, keys)
-        _check_not_empty(connection, entity, keys, breaker)
+        named = ingest_keys(connection, pages)
+        _check_not_empty(connection, entity, named, breaker)
         is_absent = ~sa.exists().where(named.c.id == held.c[entity.key.column])
         marked = _mark(db, connection, entity, run, is_absent, breaker, seen_at, absent)
         gone = sa.and_(
@@ -150,7 +152,8 @@ def _mark(
     # A run reads its rows after its feed, so that what this run itself brought was alive after `seen_at`.
     was_read_before = sa.and_(held.c[READ_AT] <= seen_at, held.c[READ_AT] != run.begun_at)
     goes = sa.and_(is_alive, was_read_before, which)
-    breaker.check(entity, _count(connection, held, goes), _count(connection, held, is_alive))
+    if going := _count(connection, held, goes):
+        breaker.check(entity, going, _count(connection, held, is_alive))
     connection.execute(held.update().where(goes).values({DELETED_AT: seen_at, UPDATED_AT: db.now()}))
     if entity.is_two_way:
         mark_ours(connection, entity, run, db.now(), absent)
@@ -199,10 +202,11 @@ def mark_ours(
     connection.execute(base.update().where(written).values({WRITTEN_AT: ours.c[UPDATED_AT]}))
 
 
-def _check_not_empty(connection: sa.Connection, entity: Entity, keys: pa.Table, breaker: Breaker) -> None:
-    held = mirror_table(entity)
-    living = _count(connection, held, held.c[DELETED_AT].is_(None))
-    if keys.num_rows or not living or breaker.open:
+def _check_not_empty(connection: sa.Connection, entity: Entity, named: sa.Table, breaker: Breaker) -> None:
+    if breaker.open or connection.execute(sa.select(sa.exists(sa.select(named.c.id)))).scalar_one():
+        return
+    living = count_living(connection, entity)
+    if not living:
         return
     message = f"{entity.entity}: Dynamics named no record at all, while {living} rows are alive here"
     raise DeletionBreaker(message, not_done="None was marked")

@@ -247,9 +247,10 @@ def ensure_sync_tables(db: MarketingDatabase) -> None:
 
 
 def _check_columns(connection: sa.Connection) -> None:
-    inspector = sa.inspect(connection)
+    found = sa.inspect(connection).get_multi_columns(filter_names=list(_METADATA.tables))
+    columns = {name: {column["name"] for column in described} for (_, name), described in found.items()}
     for table in _METADATA.sorted_tables:
-        held = {column["name"] for column in inspector.get_columns(table.name)}
+        held = columns.get(table.name, set())
         if missing := [column.name for column in table.columns if column.name not in held]:
             message = f"the table {table.name} is of another version of the sync: it has no column {missing[0]}"
             step = f"Rename {table.name}; the sync makes a new one with the next run"

@@ -61,7 +61,7 @@ def decode_page(body: bytes, plan: ReadPlan) -> DecodedPage:
     """
     try:
         return DecodedPage(_decode_columns(body, plan), ())
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError, UnicodeDecodeError):
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError):
         return _decode_values(body, plan)
 
 
@@ -93,8 +93,8 @@ def _check_body(body: bytes) -> None:
     if not _OBJECT.match(body) or pc.match_substring_regex(pa.array([body], pa.binary()), _HUGE_EXPONENT)[0].as_py():
         message = "not for this reader"
         raise pa.ArrowInvalid(message)
-    if not body.isascii():
-        body.decode()  # The reader copies texts as they come, whether they are UTF-8 or not.
+    # The reader copies texts as they come, whether they are UTF-8 or not; the cast looks at them.
+    pa.array([body], pa.binary()).cast(pa.string())
 
 
 def _check_edges(table: pa.Table) -> None:

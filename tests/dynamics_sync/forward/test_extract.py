@@ -140,7 +140,7 @@ def make_manifest(plan: ReadPlan) -> Callable[..., Manifest]:
             (piece,),
             PAGE_SIZE,
             None,
-            sweep=False,
+            pages_of_all_keys=None,
             allow_deletions=False,
             seen_at=run.begun_at,
             catalogue="",
@@ -158,11 +158,13 @@ def folders(tmp_path: Path) -> Iterator[StagingFolder]:
 WINDOW = Slice(1, SliceKind.WINDOW, "all", "createdon lt 2027-01-01T00:00:00Z", expected=ROWS)
 
 
-def ids_slice(folder: StagingFolder, numbers: list[int], first: int, last: int, *, newer: int = 0) -> Slice:
+def ids_slice(folder: StagingFolder, numbers: list[int], *, newer: int = 0) -> Slice:
     """Rows named by their ids; `newer` is by how much the feed was ahead of what Dynamics gives."""
     versions = pa.array([number + newer for number in numbers], pa.int64())
-    folder.write_table(IDS_FILE, pa.table({"id": [guid(number) for number in numbers], "version": versions}))
-    return Slice(1, SliceKind.IDS, "ids", first=first, last=last)
+    piece = Slice(1, SliceKind.IDS, "ids")
+    ids = [guid(number) for number in numbers]
+    folder.write_table(f"{piece.folder}/{IDS_FILE}", pa.table({"id": ids, "version": versions}))
+    return piece
 
 
 def staged(folder: StagingFolder, piece: Slice) -> tuple[list[Any], list[Any]]:
@@ -268,7 +270,7 @@ def test_named_ids_are_fetched_in_one_batch(
     plan: ReadPlan, make_manifest: Any, folders: Iterator[StagingFolder]
 ) -> None:
     folder, dynamics = next(folders), Dynamics()
-    piece = ids_slice(folder, [3, 1, 2, 99, 7, 5], 1, 5)  # 99 is gone from Dynamics, 7 cannot be read.
+    piece = ids_slice(folder, [1, 2, 99, 7])  # 99 is gone from Dynamics, 7 cannot be read.
     assert extract_slice(make_manifest(piece), 1, folder, dynamics.client, Cursor(), log=lambda _: None) == 3
     rows, rejected = staged(folder, piece)
     assert [one["versionnumber"] for one in rows] == [1, 2]
@@ -286,7 +288,7 @@ def test_named_ids_are_fetched_in_one_batch(
 
 def test_rows_older_than_the_feed_named_them_are_refused(make_manifest: Any, folders: Iterator[StagingFolder]) -> None:
     folder = next(folders)
-    piece = ids_slice(folder, [1, 2, 3], 0, 3, newer=1)
+    piece = ids_slice(folder, [1, 2, 3], newer=1)
     with pytest.raises(StaleAnswer, match="3 of 3 rows"):
         extract_slice(make_manifest(piece), 1, folder, Dynamics().client, Cursor(), log=lambda _: None)
 
@@ -300,7 +302,7 @@ def test_rows_that_dynamics_has_but_leaves_out_are_not_taken_for_gone(
             return (re.sub(rb'\{"value": .*\}', b'{"value": []}', body), content_type)
 
     folder, cursor = next(folders), Cursor()
-    piece = ids_slice(folder, [1, 2], 0, 2)
+    piece = ids_slice(folder, [1, 2])
     with pytest.raises(IncompleteAnswer, match="left out 2 of 2"):
         extract_slice(make_manifest(piece), 1, folder, Forgetful().client, cursor, log=lambda _: None)
     assert not cursor
@@ -312,8 +314,8 @@ def test_many_ids_are_cut_into_urls_and_batches_and_a_killed_task_goes_on_at_its
     numbers = list(range(1, 10_301))
     whole, folder, cursor = next(folders), next(folders), Cursor()
     table = [{"sampleid": guid(number), "versionnumber": number} for number in numbers]
-    manifest = make_manifest(ids_slice(whole, numbers, 0, len(numbers)))
-    ids_slice(folder, numbers, 0, len(numbers))
+    manifest = make_manifest(ids_slice(whole, numbers))
+    ids_slice(folder, numbers)
     dynamics = Dynamics(held=table)
     extract_slice(manifest, 1, whole, dynamics.client, Cursor(), log=lambda _: None)
     assert len(dynamics.asked) == 3

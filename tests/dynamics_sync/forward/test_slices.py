@@ -1,5 +1,6 @@
 """Slices: windows leave out nothing and read nothing twice; chunks cover the list of ids."""
 
+import math
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -10,9 +11,12 @@ from hypothesis import strategies as st
 
 from dynamics_sync.forward.slices import (
     MOST_SLICES,
+    PLACES,
     Slice,
     SliceKind,
     chunks_of_ids,
+    size_of_chunks,
+    size_of_windows,
     whole_table,
     windows_between,
     windows_of_table,
@@ -112,13 +116,26 @@ def test_the_whole_table_is_one_slice_without_a_filter() -> None:
 @example(MOST_SLICES * 100, 100)
 @example(MOST_SLICES * 100 + 1, 100)
 def test_chunks_cover_the_list_of_ids_exactly(count: int, size: int) -> None:
-    slices = chunks_of_ids(count, size)
+    chunk = size_of_chunks(count, size)
+    slices = chunks_of_ids(count, chunk)
     assert len(slices) <= MOST_SLICES
     assert [piece.number for piece in slices] == list(range(1, len(slices) + 1))
-    ends = [0, *(piece.last for piece in slices)]
-    assert [piece.first for piece in slices] == ends[:-1]
-    assert ends[-1] == count
-    assert all(piece.first < piece.last and piece.expected == piece.last - piece.first for piece in slices)
+    expected = [piece.expected or 0 for piece in slices]
+    assert sum(expected) == count
+    assert all(rows == chunk for rows in expected[:-1])
+    assert all(0 < rows <= chunk for rows in expected)
+
+
+@settings(deadline=None, derandomize=True)
+@given(total=st.integers(0, 10**9), most=st.integers(100, 10**6))
+def test_there_are_as_many_windows_as_places_unless_they_get_too_large(total: int, most: int) -> None:
+    size = size_of_windows(total, most)
+    assert min(50_000, most) <= size <= most
+    assert math.ceil(total / size) <= PLACES or size == most
+
+
+def test_windows_of_small_and_large_tables() -> None:
+    assert [size_of_windows(total, 250_000) for total in (10_000, 10**6, 10**8)] == [50_000, 125_000, 250_000]
 
 
 def test_no_ids_are_no_slices() -> None:
@@ -127,7 +144,7 @@ def test_no_ids_are_no_slices() -> None:
 
 @pytest.mark.parametrize("kind", SliceKind)
 def test_a_slice_survives_json(kind: SliceKind) -> None:
-    piece = Slice(7, kind, "createdon 2026 …", "createdon ge 2026-01-01T00:00:00Z", 3, 9, 6)
+    piece = Slice(7, kind, "createdon 2026 …", "createdon ge 2026-01-01T00:00:00Z", 6)
     assert Slice.from_json(piece.to_json()) == piece
 
 

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from dynamics_sync.catalogue import load_entity
 from dynamics_sync.entity import Entity
 from dynamics_sync.store.database import MarketingDatabase
+from dynamics_sync.store.difference import keys_to_fetch
 from dynamics_sync.store.merge import RejectedRow, load_slice
 from dynamics_sync.store.runs import Counts, RunIdentity, begin_run
 from dynamics_sync.store.schema import ensure_tables, entity_table, rows_schema
@@ -55,6 +56,13 @@ class Sandbox:
         run = RunIdentity(name, f"run {self.runs}", f"attempt {self.runs}", self.clock())
         begin_run(self.db, run, "window")
         return run
+
+    def to_fetch(self, *pages: pa.Table) -> list[dict[str, Any]]:
+        """Return the keys that are lacking here, each with the version that was named."""
+        with keys_to_fetch(self.db, self.entity, pages) as lacking:
+            found = [row for chunk in lacking.chunks(2) for row in chunk.to_pylist()]
+        assert len(found) == lacking.count
+        return found
 
     def load(
         self,

@@ -7,7 +7,6 @@ import pytest
 
 from dynamics_sync.errors import DeletionBreaker
 from dynamics_sync.store.deletions import Breaker, mark_absent, mark_deleted
-from dynamics_sync.store.difference import keys_to_fetch
 
 LAX = Breaker(share=1, at_least=0)
 TIGHT = Breaker(share=0.1, at_least=2)
@@ -22,7 +21,7 @@ def delete(sandbox, words, run, *numbers, seen, breaker=LAX):
 def sweep(sandbox, words, run, *present, seen, breaker=LAX):
     """Mark all but those that a scan names which was read to its end at minute `seen`."""
     keys = words.keys(*present)
-    return mark_absent(sandbox.db, sandbox.entity, run, keys, breaker, seen_at=words.at(seen))
+    return mark_absent(sandbox.db, sandbox.entity, run, [keys], breaker, seen_at=words.at(seen))
 
 
 def deleted_numbers(sandbox):
@@ -141,12 +140,16 @@ def test_no_keys_are_right_for_a_table_without_living_rows(sandbox, words):
 def test_keys_in_capitals_are_the_same_keys(ten, words):
     ten.load(ten.begin(), [words.row(0xABC, 1)])
     keys = pa.table({"id": [words.guid(0xABC).upper()], "version": [1]})
-    assert keys_to_fetch(ten.db, ten.entity, keys).num_rows == 0
+    assert ten.to_fetch(keys) == []
     run = ten.begin(minutes=5)
-    assert mark_absent(ten.db, ten.entity, run, keys, LAX, seen_at=words.at(5)) == 10
+    assert mark_absent(ten.db, ten.entity, run, [keys], LAX, seen_at=words.at(5)) == 10
     assert 0xABC not in deleted_numbers(ten)
 
 
 def test_a_key_without_a_version_is_fetched(ten, words):
     keys = pa.table({"id": [words.guid(1)] * 2, "version": pa.array([1, None], pa.int64())})
-    assert keys_to_fetch(ten.db, ten.entity, keys)["id"].to_pylist() == [words.guid(1)]
+    assert ten.to_fetch(keys) == [{"id": words.guid(1), "version": None}]
+
+
+def test_a_key_that_is_named_twice_is_fetched_once_in_its_highest_version(ten, words):
+    assert ten.to_fetch(words.keys(1, version=8), words.keys(1, version=9)) == [{"id": words.guid(1), "version": 9}]

@@ -4,7 +4,6 @@ import pyarrow as pa
 import pytest
 
 from dynamics_sync.store.deletions import Breaker, mark_absent, mark_deleted
-from dynamics_sync.store.difference import keys_to_fetch
 from dynamics_sync.store.runs import Counts
 
 OPEN = Breaker(0, 0, open=True)
@@ -18,7 +17,7 @@ def find_deleted(request, sandbox, words):
         if request.param == "feed":
             ids = pa.array([words.guid(1)])
             return mark_deleted(sandbox.db, sandbox.entity, run, ids, OPEN, seen_at=words.at(seen))
-        return mark_absent(sandbox.db, sandbox.entity, run, words.keys(2), OPEN, seen_at=words.at(seen))
+        return mark_absent(sandbox.db, sandbox.entity, run, [words.keys(2)], OPEN, seen_at=words.at(seen))
 
     return find
 
@@ -84,12 +83,11 @@ def test_a_row_that_a_run_made_beside_a_scan_comes_back_by_the_next_run(sandbox,
     scan = sandbox.begin(minutes=1)
     beside = sandbox.begin(minutes=2)  # record 1 is made at minute 3, where the scan has already been
     assert sandbox.load(beside, [words.row(1, 7, name="new")]) == Counts(read=1, inserted=1)
-    assert mark_absent(sandbox.db, sandbox.entity, scan, words.keys(2), OPEN, seen_at=words.at(4)) == 1
+    assert mark_absent(sandbox.db, sandbox.entity, scan, [words.keys(2)], OPEN, seen_at=words.at(4)) == 1
     assert deleted_at(sandbox, words) == words.at(4)
 
     following = sandbox.begin(minutes=5)
-    wanted = keys_to_fetch(sandbox.db, sandbox.entity, words.keys(1, version=7))
-    assert wanted.to_pylist() == [{"id": words.guid(1), "version": 7}]
+    assert sandbox.to_fetch(words.keys(1, version=7)) == [{"id": words.guid(1), "version": 7}]
     assert sandbox.load(following, [words.row(1, 7, name="new")]) == Counts(read=1, updated=1)
     assert deleted_at(sandbox, words) is None
 
@@ -99,4 +97,4 @@ def test_rows_that_are_spared_do_not_trip_the_breaker(sandbox, words):
     delayed = sandbox.begin(minutes=1)
     sandbox.load(sandbox.begin(minutes=4), [words.row(number, 2) for number in range(2, 11)])
     keys, breaker = words.keys(99), Breaker(share=0.1, at_least=1)
-    assert mark_absent(sandbox.db, sandbox.entity, delayed, keys, breaker, seen_at=words.at(2)) == 1
+    assert mark_absent(sandbox.db, sandbox.entity, delayed, [keys], breaker, seen_at=words.at(2)) == 1

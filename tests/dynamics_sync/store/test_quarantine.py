@@ -123,7 +123,7 @@ def test_a_record_that_is_deleted_in_dynamics_is_closed(sandbox, words):
     deleted = pa.array([words.guid(1)])
     mark_deleted(sandbox.db, sandbox.entity, sandbox.begin(minutes=1), deleted, BREAKER, seen_at=words.at(1))
     assert open_keys(sandbox) == [words.guid(2), words.guid(3)]
-    mark_absent(sandbox.db, sandbox.entity, sandbox.begin(minutes=2), words.keys(3), BREAKER, seen_at=words.at(2))
+    mark_absent(sandbox.db, sandbox.entity, sandbox.begin(minutes=2), [words.keys(3)], BREAKER, seen_at=words.at(2))
     assert open_keys(sandbox) == [words.guid(3)]
 
 
@@ -135,7 +135,7 @@ def test_a_record_that_was_refused_after_the_deletion_was_seen_stays_open(sandbo
         named = pa.array([words.guid(1)])
         mark_deleted(sandbox.db, sandbox.entity, delayed, named, BREAKER, seen_at=words.at(2))
     else:
-        mark_absent(sandbox.db, sandbox.entity, delayed, words.keys(2), BREAKER, seen_at=words.at(2))
+        mark_absent(sandbox.db, sandbox.entity, delayed, [words.keys(2)], BREAKER, seen_at=words.at(2))
     assert open_keys(sandbox) == [words.guid(1)]
 
 

@@ -507,7 +507,7 @@ class Stage:
     def mark(self, run, step):
         seen = self.words.at(step.begun + 1)
         if isinstance(step, Sweep):
-            mark_absent(self.sandbox.db, self.sandbox.entity, run, self.words.keys(*step.keys), OPEN, seen_at=seen)
+            mark_absent(self.sandbox.db, self.sandbox.entity, run, [self.words.keys(*step.keys)], OPEN, seen_at=seen)
             return
         ids = pa.array([self.words.guid(key) for key in step.keys], pa.string())
         mark_deleted(self.sandbox.db, self.sandbox.entity, run, ids, OPEN, seen_at=seen)

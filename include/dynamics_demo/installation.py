@@ -234,8 +234,6 @@ def airflow_environment(
         "LOGGING__TRIGGER_LOG_SERVER_PORT": ports["trigger_logs"],
         "METRICS__STATSD_ON": False,
         "TRACES__OTEL_ON": False,
-        # A run of five steps would wait for the scheduler to look again up to a second at each of them.
-        "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": 0.2,
         "SCHEDULER__MP_START_METHOD": "forkserver",
         "SCHEDULER__MP_FORKSERVER_PRELOAD": ",".join(SHARED_MODULES),
     }

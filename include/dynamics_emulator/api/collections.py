@@ -140,10 +140,13 @@ def fetch_rows(organisation: Organisation, read: Read, row_sql: str, position: P
     """Run the read for one page."""
     scope, terms = read.scope, read.terms
     condition = read.condition
+    chosen = _chosen_keys(organisation, read, position, size)
+    if chosen is not None:
+        return _chosen_rows(organisation, read, row_sql, chosen, position, size)
     if position:
         places = [scope.parameters.add(value) for value in position.after]
         condition += f" AND {after_condition(terms, places, position.after)}"
-    if len(terms) == 1 and not terms[0].descending:
+    if _is_by_key(read):
         return _joined_rows(organisation, read, (row_sql, condition), position, size)
     # One row more than the page holds tells whether another page follows.
     keys = ", ".join(term.sql for term in terms)
@@ -154,6 +157,42 @@ def fetch_rows(organisation: Organisation, read: Read, row_sql: str, position: P
     found = organisation.database.connection.execute(query, scope.parameters.values).fetchall()
     following = _following(found[size - 1][1:], position, found[0][1:]) if len(found) > size else None
     return Rows([row[0] for row in found[:size]], following)
+
+
+def _is_by_key(read: Read) -> bool:
+    return len(read.terms) == 1 and not read.terms[0].descending
+
+
+def _chosen_keys(organisation: Organisation, read: Read, position: Position | None, size: int) -> Sequence[str] | None:
+    """The keys of this page of a filtered read and of one row more; None where they have to be sorted for it."""
+    database, scope = organisation.database, read.scope
+    if read.request.options.get("$filter") is None or database.state is None or not _is_by_key(read):
+        return None
+    key, values = read.terms[0].sql, scope.parameters.values
+    query = f"SELECT {key} FROM {scope.source} WHERE {read.condition} ORDER BY {key}"
+    last = str(position.after[0]) if position else None
+
+    def find(most: int) -> list[str]:
+        return [row[0] for row in database.connection.execute(f"{query} LIMIT {most}", values).fetchall()]
+
+    return database.sorted_keys.after((database.state, query, str(values)), last, size, find)
+
+
+def _chosen_rows(
+    organisation: Organisation, read: Read, row_sql: str, keys: Sequence[str], position: Position | None, size: int
+) -> Rows:
+    """The rows of a page whose keys are known."""
+    scope, key = read.scope, read.terms[0].sql
+    page = keys[:size]
+    if not page:
+        return Rows([], None)
+    named = scope.parameters.add(json.dumps(page))
+    source = f"json_each({named}) AS chosen CROSS JOIN {scope.source}"
+    lines = f"SELECT {row_sql} AS line FROM {source} WHERE {key} = chosen.value ORDER BY chosen.key"
+    joined = encoded("group_concat(line, ',')")
+    query = f"SELECT {joined} FROM ({lines})"
+    (text,) = organisation.database.connection.execute(query, scope.parameters.values).fetchone()
+    return Rows([text], _following((page[-1],), position, (page[0],)) if len(keys) > size else None)
 
 
 def _joined_rows(

@@ -9,6 +9,7 @@ from pathlib import Path
 from dynamics_emulator.schema.model import Schema
 from dynamics_emulator.storage import functions, layout
 from dynamics_emulator.storage.engine import sqlite3
+from dynamics_emulator.storage.sorted_keys import SortedKeys
 
 SqlValue = str | int | float | None
 FIRST_VERSION = 1_000_000
@@ -29,6 +30,8 @@ class Database:
         self._leases: weakref.WeakSet[_Lease] = weakref.WeakSet()
         self._writer = threading.RLock()
         self._drawn: int | None = None
+        self._commits = 0
+        self.sorted_keys = SortedKeys()
 
     def create(self, schema: Schema) -> None:
         """Build what the stored tables lack: tables, columns and indexes."""
@@ -93,6 +96,9 @@ class Database:
                 raise
             else:
                 connection.execute(commit)
+                if not depth:
+                    # Afterwards: a snapshot that begins meanwhile may be of the state before it.
+                    self._commits += 1
             finally:
                 self._local.depth = depth
                 if not depth:
@@ -105,12 +111,20 @@ class Database:
         if connection.in_transaction:
             yield connection
             return
+        self._local.state = self._commits
         connection.execute("BEGIN")
         try:
             yield connection
         finally:
+            self._local.state = None
             with suppress(sqlite3.OperationalError):
                 connection.execute("ROLLBACK")
+
+    @property
+    def state(self) -> int | None:
+        """What this thread's snapshot sees: the same number, the same rows. None outside, and within writes."""
+        state: int | None = getattr(self._local, "state", None)
+        return state
 
     def next_version(self) -> int:
         """Draw a row version; only inside :meth:`transaction`."""

@@ -1,5 +1,10 @@
 """load: bring one transformed slice into the marketing database."""
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
 from dynamics_sync.entity import Entity
 from dynamics_sync.forward.extract import Log, page_names, rows_read
 from dynamics_sync.forward.manifest import Manifest
@@ -22,7 +27,7 @@ def load_staged(
     """Bring a transformed slice into the marketing database, in one transaction; repeating it changes nothing."""
     piece = manifest.piece(number)
     names = page_names(folder, piece)
-    pages = (folder.read_table(f"{name}.rows.parquet") for name in names)
+    pages = _StagedPages(folder, names)
     rejected = [row for name in names for row in rejected_from_json(folder.read_json(f"{name}.rows.rejected.json"))]
     counts = load_slice(
         database,
@@ -41,6 +46,17 @@ def load_staged(
         f"{counts.unchanged:,} + filtered {counts.filtered:,} + rejected {counts.rejected:,}."
     )
     return counts
+
+
+@dataclass(frozen=True, slots=True)
+class _StagedPages:
+    """The pages of a slice; each time that they are iterated, they are read anew."""
+
+    folder: StagingFolder
+    names: Sequence[str]
+
+    def __iter__(self) -> Iterator[pa.Table]:
+        return (self.folder.read_table(f"{name}.rows.parquet") for name in self.names)
 
 
 def _for_store(row: Rejected) -> RejectedRow:

@@ -38,38 +38,44 @@ def temporary_table(name: str, *columns: sa.Column[Any]) -> sa.Table:
 def ingest(connection: sa.Connection, table: sa.Table, pages: Iterable[pa.Table]) -> None:
     """Create the temporary table and fill it page by page; the pages' columns bear the names of the table's."""
     table.create(connection, checkfirst=False)
-    names = [column.name for column in table.columns]
-    fill = _copy if connection.dialect.name == "postgresql" else _insert_many
-    for page in pages:
-        fill(connection, table, page.select(names))
+    append(connection, table, pages)
     if connection.dialect.name == "postgresql":
         # A new table has no statistics, and the planner would take a nested loop for any size. It asks how many rows
         # there are and how many keys; to look at all columns would take longer than to fill them.
+        name = connection.dialect.identifier_preparer.format_table(table)
         keys = ", ".join(connection.dialect.identifier_preparer.format_column(column) for column in table.primary_key)
-        connection.execute(sa.text(f"ANALYZE {_quoted(connection, table)}{f' ({keys})' if keys else ''}"))
+        connection.execute(sa.text(f"ANALYZE {name}{f' ({keys})' if keys else ''}"))
 
 
-def _copy(connection: sa.Connection, table: sa.Table, rows: pa.Table) -> None:
+def append(connection: sa.Connection, table: sa.Table, pages: Iterable[pa.Table]) -> int:
+    """Add rows to a table page by page, whose columns bear the names of the table's; return how many were added."""
+    fill = _copy if connection.dialect.name == "postgresql" else _insert_many
+    return sum(fill(connection, table, page) for page in pages)
+
+
+def _copy(connection: sa.Connection, table: sa.Table, rows: pa.Table) -> int:
     driver: psycopg.Connection[Any] | None = connection.connection.driver_connection
     if driver is None:
         message = "the connection is closed"
         raise ValueError(message)
     wire = _as_on_the_wire(table, rows)
     encoder = pgpq.ArrowToPostgresBinaryEncoder(wire.schema)
-    statement = f"COPY {_quoted(connection, table)} FROM STDIN (FORMAT BINARY)"
-    with driver.cursor() as cursor, cursor.copy(statement) as copy:
-        copy.write(encoder.write_header())
-        for batch in wire.to_batches(max_chunksize=_CHUNK_ROWS):
-            copy.write(encoder.write_batch(batch))
-        copy.write(encoder.finish())
+    statement = f"COPY {_quoted(connection, table, rows)} FROM STDIN (FORMAT BINARY)"
+    with driver.cursor() as cursor:
+        with cursor.copy(statement) as copy:
+            copy.write(encoder.write_header())
+            for batch in wire.to_batches(max_chunksize=_CHUNK_ROWS):
+                copy.write(encoder.write_batch(batch))
+            copy.write(encoder.finish())
+        return cursor.rowcount
 
 
 def _as_on_the_wire(table: sa.Table, rows: pa.Table) -> pa.Table:
     """GUIDs are text to us and 16 bytes to PostgreSQL; its binary format has no other conversion to offer."""
-    for position, column in enumerate(table.columns):
-        if is_guid(column.type):
-            values = pa.chunked_array([guid_bytes(chunk) for chunk in rows[column.name].chunks], pa.binary(16))
-            rows = rows.set_column(position, column.name, values)
+    for position, name in enumerate(rows.column_names):
+        if is_guid(table.c[name].type):
+            values = pa.chunked_array([guid_bytes(chunk) for chunk in rows[name].chunks], pa.binary(16))
+            rows = rows.set_column(position, name, values)
     return rows
 
 
@@ -94,12 +100,14 @@ def _no_guid() -> ValueError:
     return ValueError(message)
 
 
-def _insert_many(connection: sa.Connection, table: sa.Table, rows: pa.Table) -> None:
+def _insert_many(connection: sa.Connection, table: sa.Table, rows: pa.Table) -> int:
     places = ", ".join("?" * rows.num_columns)
-    statement = f"INSERT INTO {_quoted(connection, table)} VALUES ({places})"
+    statement = f"INSERT INTO {_quoted(connection, table, rows)} VALUES ({places})"
+    inserted = 0
     for batch in rows.to_batches(max_chunksize=_CHUNK_ROWS):
         if batch.num_rows:  # A table put together of several may have an empty piece; no rows would mean no parameters.
-            connection.exec_driver_sql(statement, list(_sqlite_rows(batch)))
+            inserted += connection.exec_driver_sql(statement, list(_sqlite_rows(batch))).rowcount
+    return inserted
 
 
 def _sqlite_rows(batch: pa.RecordBatch) -> Iterator[tuple[object, ...]]:
@@ -118,5 +126,8 @@ def _sqlite_values(array: "pa.Array[Any]") -> "pa.Array[Any]":
     return array
 
 
-def _quoted(connection: sa.Connection, table: sa.Table) -> str:
-    return connection.dialect.identifier_preparer.format_table(table)
+def _quoted(connection: sa.Connection, table: sa.Table, rows: pa.Table) -> str:
+    """The table and those of its columns that the rows have, in their order."""
+    preparer = connection.dialect.identifier_preparer
+    columns = ", ".join(preparer.format_column(table.c[name]) for name in rows.column_names)
+    return f"{preparer.format_table(table)} ({columns})"

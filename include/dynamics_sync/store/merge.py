@@ -21,6 +21,7 @@ from dynamics_sync.entity import Column, ColumnKind, Entity
 from dynamics_sync.store.bulk import ingest, temporary_table
 from dynamics_sync.store.column_types import Instant
 from dynamics_sync.store.database import MarketingDatabase, take_lock
+from dynamics_sync.store.new_rows import insert_rows, new_keys
 from dynamics_sync.store.own_writes import take_own_writes
 from dynamics_sync.store.quarantine import RejectedRow, resolve_loaded, set_aside
 from dynamics_sync.store.runs import Counts, RunIdentity, record_slice, recorded_slice
@@ -30,7 +31,6 @@ from dynamics_sync.store.schema import (
     UPDATED_AT,
     VERSION,
     WRITTEN_AT,
-    entity_table,
     mirror_table,
     rows_schema,
 )
@@ -56,10 +56,10 @@ def load_slice(
 ) -> Counts:
     """Merge the rows of `pages` (see `rows_schema`) into the entity's table and put the rejected ones into quarantine.
 
-    One page at a time is held in memory. `read` is the number of rows that Dynamics gave, `filtered` how many of them
-    were left out on purpose. `absent` holds logical names of fields that the organisation does not have: their columns
-    stay as they are, and are null in new rows. A slice that was loaded before is not loaded again: its counts are
-    returned. The run must have been begun, and the entity's table ensured.
+    `pages` is iterated twice; one page at a time is held in memory. `read` is the number of rows that Dynamics gave,
+    `filtered` how many of them were left out on purpose. `absent` holds logical names of fields that the organisation
+    does not have: their columns stay as they are, and are null in new rows. A slice that was loaded before is not
+    loaded again: its counts are returned. The run must have been begun, and the entity's table ensured.
     Raises CountsDoNotAddUp before anything is committed if a row is not accounted for.
     """
     with db.writing() as connection:
@@ -69,7 +69,7 @@ def load_slice(
             return earlier
         now = db.now()
         set_aside(connection, entity, run, rejected, now)
-        merged = merge_rows(connection, entity, run, pages, now, absent=absent)
+        merged = _bring(connection, entity, run, pages, now, absent)
         counts = Counts(read, merged.inserted, merged.updated, merged.unchanged, filtered, len(rejected))
         counts.check()
         record_slice(connection, run, slice_number, counts, now)
@@ -83,6 +83,22 @@ class Merged:
     inserted: int
     updated: int
     unchanged: int
+
+
+def _bring(
+    connection: sa.Connection,
+    entity: Entity,
+    run: RunIdentity,
+    pages: Iterable[pa.Table],
+    now: datetime,
+    absent: frozenset[str],
+) -> Merged:
+    named = new_keys(connection, entity, _ConformedPages(entity, (), pages))
+    if named is None:
+        return merge_rows(connection, entity, run, pages, now, absent=absent)
+    columns = _columns(entity, absent)
+    conformed = _ConformedPages(entity, columns, pages)
+    return Merged(insert_rows(connection, entity, run, columns, named, conformed, now), 0, 0)
 
 
 def merge_rows(
@@ -99,20 +115,13 @@ def merge_rows(
     Open quarantine rows of records that came through, or were overtaken, are closed.
     """
     fields = [field for field in entity.mapped_fields if field.name not in absent]
-    columns = tuple(column for field in fields for column in field.columns)
+    columns = _columns(entity, absent)
     incoming = _ingest_rows(connection, entity, columns, pages)
     repeated = _drop_repeated(connection, incoming, incoming.c[entity.key.column])
     merge = _Merge(entity, columns, incoming, run, now)
     if entity.is_two_way:
         take_own_writes(connection, entity, fields, incoming, run, now)
     three_way = ThreeWayMerge(entity, fields, incoming, merge.applies, run, now) if entity.is_two_way else None
-    if not _is_any_held(connection, entity, incoming):
-        if three_way is not None:
-            three_way.insert_new(connection)
-        inserted = merge.insert(connection)
-        resolve_loaded(connection, entity, incoming, now)
-        incoming.drop(connection)
-        return Merged(inserted, 0, repeated)
     # Each figure has a statement of its own, so that their sum can be wrong when a row goes missing.
     unchanged = repeated + merge.count_unchanged(connection)
     if three_way is not None:
@@ -125,14 +134,6 @@ def merge_rows(
     return Merged(inserted, updated, unchanged)
 
 
-def _is_any_held(connection: sa.Connection, entity: Entity, incoming: sa.Table) -> bool:
-    """Whether one of the rows is held. In a first copy none is, and to compare them would be most of the work."""
-    key = entity.key.column
-    tables = {mirror_table(entity), entity_table(entity)}
-    held = [sa.exists().where(table.c[key] == incoming.c[key]).select_from(table, incoming) for table in tables]
-    return any(connection.execute(sa.select(found)).scalar_one() for found in held)
-
-
 def entity_lock(entity: Entity) -> str:
     """Return the name of the lock under which the rows of the entity's table change."""
     return f"dynamics_sync:{entity.table}"
@@ -142,10 +143,7 @@ def _ingest_rows(
     connection: sa.Connection, entity: Entity, columns: Sequence[Column], pages: Iterable[pa.Table]
 ) -> sa.Table:
     incoming = _incoming_table(mirror_table(entity), entity.key.column, tuple(column.name for column in columns))
-    names = {entity.key.column, VERSION, *(column.name for column in columns)}
-    schema = pa.schema([field for field in rows_schema(entity) if field.name in names])
-    guids = {entity.key.column, *(column.name for column in columns if column.kind is ColumnKind.GUID)}
-    ingest(connection, incoming, _numbered(_conform(page, schema, guids) for page in pages))
+    ingest(connection, incoming, _numbered(_ConformedPages(entity, columns, pages)))
     return incoming
 
 
@@ -162,8 +160,27 @@ def _incoming_table(held: sa.Table, key: str, names: tuple[str, ...]) -> sa.Tabl
     )
 
 
+def _columns(entity: Entity, absent: frozenset[str]) -> tuple[Column, ...]:
+    return tuple(column for field in entity.mapped_fields if field.name not in absent for column in field.columns)
+
+
+@dataclass(frozen=True, slots=True)
+class _ConformedPages:
+    """The pages in the schema of the columns; GUIDs in lower case, in which both databases keep them."""
+
+    entity: Entity
+    columns: Sequence[Column]
+    pages: Iterable[pa.Table]
+
+    def __iter__(self) -> Iterator[pa.Table]:
+        key = self.entity.key.column
+        names = {key, VERSION, *(column.name for column in self.columns)}
+        schema = pa.schema([field for field in rows_schema(self.entity) if field.name in names])
+        guids = {key, *(column.name for column in self.columns if column.kind is ColumnKind.GUID)}
+        return (_conform(page, schema, guids) for page in self.pages)
+
+
 def _conform(page: pa.Table, schema: pa.Schema, guids: set[str]) -> pa.Table:
-    """Bring a page into the schema; GUIDs into lower case, in which both databases keep them."""
     ordered = page.select(schema.names).cast(schema)
     for position, name in enumerate(schema.names):
         if name in guids:

@@ -78,7 +78,7 @@ class Sandbox:
     ) -> Counts:
         entity = entity or self.entity
         read = len(rows) + len(rejected) + filtered
-        pages = (rows_of(entity, rows[start : start + page_size]) for start in range(0, len(rows), page_size))
+        pages = [rows_of(entity, rows[start : start + page_size]) for start in range(0, len(rows), page_size)]
         figures = {"read": read, "filtered": filtered}
         return load_slice(self.db, entity, run, slice_number, pages, rejected, **figures, absent=absent)
 

@@ -20,24 +20,29 @@ def load(sandbox, run, pages, *, read, number=0, rejected=()):
     return load_slice(sandbox.db, sandbox.entity, run, number, pages, rejected, read=read, filtered=0)
 
 
-def incoming_rows(connection):
-    """Return how many rows are in the temporary table at this moment."""
-    return connection.execute(sa.text("SELECT count(*) FROM sync_incoming")).scalar_one()
-
-
-def test_each_page_is_in_the_database_before_the_next_is_asked_for(sandbox, words):
-    connections = []
+@pytest.mark.parametrize(("version", "table"), [(1, "sample"), (2, "sync_incoming")])
+def test_each_page_is_in_the_database_before_the_next_is_asked_for(sandbox, words, version, table):
+    """First the keys of all pages, then their rows: new ones straight into the table, others to be merged."""
+    connections, found = [], []
     sa.event.listen(sandbox.db.engine, "begin", connections.append)
-    found = []
 
-    def pages():
-        for number in range(3):
-            found.append(incoming_rows(connections[-1]))
-            yield page_of(sandbox, [words.row(2 * number + offset, 1) for offset in range(2)])
+    class Pages:
+        def __init__(self, version):
+            self.version = version
 
-    run = sandbox.begin()
-    assert load(sandbox, run, pages(), read=6) == Counts(read=6, inserted=6)
-    assert found == [0, 2, 4]
+        def __iter__(self):
+            filled = table if len(found) >= 3 else "sync_new"
+            for number in range(3):
+                count = sa.text(f"SELECT count(*) FROM {filled}")
+                found.append((filled, connections[-1].execute(count).scalar_one()))
+                rows = [words.row(2 * number + offset, self.version, name=f"v{self.version}") for offset in range(2)]
+                yield page_of(sandbox, rows)
+
+    if version == 2:
+        sandbox.load(sandbox.begin(), [words.row(number, 1, name="v1") for number in range(6)])
+    counts = load(sandbox, sandbox.begin(), Pages(version), read=6)
+    assert counts == (Counts(read=6, inserted=6) if version == 1 else Counts(read=6, updated=6))
+    assert found == [(name, rows) for name in ("sync_new", table) for rows in (0, 2, 4)]
 
 
 def test_a_slice_that_was_loaded_before_asks_for_no_page(sandbox, words):

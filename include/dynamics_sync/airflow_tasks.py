@@ -28,9 +28,9 @@ def begin(entity: Entity) -> list[tasks.SliceReference]:
 
 
 def extract(entity: Entity, reference: tasks.SliceReference) -> tasks.SliceReference:
-    """Stage one slice; where an earlier try stopped is in Airflow's task state store."""
-    cursor = _named_slice(reference)["task_state_store"]
-    return tasks.extract(entity, open_services(), reference, cursor)
+    """Stage one slice."""
+    _named_slice(reference)
+    return tasks.extract(entity, open_services(), reference)
 
 
 def transform(entity: Entity, reference: tasks.SliceReference) -> tasks.SliceReference:

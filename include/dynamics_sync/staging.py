@@ -69,6 +69,15 @@ class StagingFolder:
         with self._open(name) as file:
             return json.loads(file.read())
 
+    def read_json_if_whole(self, name: str) -> Any | None:
+        """Read a JSON document; None if it is not there, or if whoever wrote it was killed over it."""
+        if not self.exists(name):
+            return None
+        try:
+            return self.read_json(name)
+        except (json.JSONDecodeError, UnicodeDecodeError):
+            return None
+
     def write_table(self, name: str, table: pa.Table) -> None:
         """Write an Arrow table as Parquet. It is a page, so that its bytes are put together in memory first."""
         content = pa.BufferOutputStream()

@@ -179,12 +179,11 @@ class Sync:
     def cursor(self) -> DictCursor:
         return DictCursor()
 
-    def copy(self, entity: Entity, reference: dict[str, Any], cursor: DictCursor | None = None) -> None:
-        cursor = DictCursor() if cursor is None else cursor
+    def copy(self, entity: Entity, reference: dict[str, Any]) -> None:
         tasks.load(
             entity,
             self.services,
-            tasks.transform(entity, self.services, tasks.extract(entity, self.services, reference, cursor)),
+            tasks.transform(entity, self.services, tasks.extract(entity, self.services, reference)),
         )
 
     # --- the way back ------------------------------------------------------------------------------

@@ -54,8 +54,8 @@ def run_with_retries(sync: Any, **params: Any) -> None:
 
 
 def copy_with_retries(sync: Any, entity: Any, reference: Any) -> None:
-    services, cursor = sync.services, sync.cursor()
-    extracted = tried(lambda: tasks.extract(entity, services, reference, cursor))
+    services = sync.services
+    extracted = tried(lambda: tasks.extract(entity, services, reference))
     transformed = tried(lambda: tasks.transform(entity, services, extracted))
     tried(lambda: tasks.load(entity, services, transformed))
 

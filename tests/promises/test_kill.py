@@ -222,10 +222,7 @@ def run_to_the_end(harness: Harness, *, deadly: bool = False, **params: Any) -> 
         "begin", lambda c: tasks.begin(entity, harness.services(c), trigger, harness.cursor(c, trigger.run_id))
     )
     for reference in references:
-        survive(
-            "extract",
-            lambda c, r=reference: tasks.extract(entity, harness.services(c), r, harness.cursor(c, "extract")),
-        )
+        survive("extract", lambda c, r=reference: tasks.extract(entity, harness.services(c), r))
         survive("transform", lambda c, r=reference: tasks.transform(entity, harness.services(c), r))
         survive("load", lambda c, r=reference: tasks.load(entity, harness.services(c), r))
     survive("finish", lambda c: tasks.finish(entity, harness.services(c), trigger.run_id, run_key))

@@ -67,7 +67,7 @@ def test_rows_that_get_lost_between_two_tasks_stop_the_run(sync: Any) -> None:
         sync.create("leads", lastname=f"Lee {n}")
     entity, trigger = sync.entity("lead"), sync.trigger()
     _, (reference,) = sync.begin(entity, trigger)
-    tasks.extract(entity, sync.services, reference, sync.cursor())
+    tasks.extract(entity, sync.services, reference)
     tasks.transform(entity, sync.services, reference)
     (staged,) = (sync.folder / "lead" / reference["run_key"]).glob("slice-*/*.rows.parquet")
     pq.write_table(pq.read_table(staged).slice(0, 2), staged)
@@ -82,11 +82,10 @@ def test_backfill_beside_the_schedule_brings_no_deleted_row_back(sync: Any) -> N
     entity = sync.entity("lead")
     backfill = sync.trigger(mode="ids", ids=lead)
     backfill_key, (reference,) = sync.begin(entity, backfill)
-    cursor = sync.cursor()
-    tasks.extract(entity, sync.services, reference, cursor)
+    tasks.extract(entity, sync.services, reference)
     sync.api("DELETE", f"leads({lead})")
     assert sync.run("lead")["deleted"] == 1
-    sync.copy(entity, reference, cursor)
+    sync.copy(entity, reference)
     sync.finish(entity, backfill, backfill_key)
     sync.run("lead")
     assert lead not in sync.living("lead")
@@ -155,7 +154,7 @@ def test_catalogue_that_is_edited_during_a_run_is_noticed(sync: Any) -> None:
     sync.create("leads", lastname="Zwiebelkuchen")
     entity, trigger = sync.entity("lead"), sync.trigger()
     _, (reference,) = sync.begin(entity, trigger)
-    tasks.extract(entity, sync.services, reference, sync.cursor())
+    tasks.extract(entity, sync.services, reference)
     words = entity.model_dump()
     words["fields"]["lastname"]["type"] = "integer"
     with pytest.raises(errors.CatalogueChanged, match="lead"):
@@ -167,7 +166,7 @@ def test_unexpected_error_tells_its_place_and_no_value(sync: Any) -> None:
     sync.create("leads", lastname="Zwiebelkuchen")
     entity, trigger = sync.entity("lead"), sync.trigger()
     _, (reference,) = sync.begin(entity, trigger)
-    tasks.extract(entity, sync.services, reference, sync.cursor())
+    tasks.extract(entity, sync.services, reference)
     (staged,) = (sync.folder / "lead" / reference["run_key"]).glob("slice-*/page-00001.parquet")
     table = pq.read_table(staged)
     # As if somebody else had written the file: the column that must hold texts holds a list of them.
@@ -186,7 +185,7 @@ def test_staging_that_is_gone_is_recorded(sync: Any) -> None:
     run_key, (reference,) = sync.begin(entity, trigger)
     sync.services.folder(entity, run_key).remove()
     with pytest.raises(errors.StagingGone):
-        tasks.extract(entity, sync.services, reference, sync.cursor())
+        tasks.extract(entity, sync.services, reference)
     assert (sync.last_run("lead")["state"], sync.last_run("lead")["error_code"]) == ("failed", "DS-503")
 
 

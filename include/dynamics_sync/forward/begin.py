@@ -33,7 +33,6 @@ from dynamics_sync.errors import (
     UnexpectedAnswer,
 )
 from dynamics_sync.forward.balance import balanced_windows
-from dynamics_sync.forward.cursor import FeedCursor
 from dynamics_sync.forward.extract import Log
 from dynamics_sync.forward.manifest import DELETED_FILE, IDS_FILE, Manifest
 from dynamics_sync.forward.quiet import REFUSED_LINK
@@ -77,7 +76,6 @@ class Begin:
     client: DataverseClient
     database: MarketingDatabase
     folder: StagingFolder
-    feed: FeedCursor
     log: Log
 
     def plan_run(self) -> Manifest:
@@ -235,7 +233,7 @@ class Begin:
         return self.run.begun_at >= due
 
     def _read_feed(self, reader: FeedReader) -> StagedFeed:
-        return read_feed(reader, self.entity.entity, self.folder, self.feed)
+        return read_feed(reader, self.entity.entity, self.folder)
 
     def _fetch(self, feed: StagedFeed, *, whole: int | None = None) -> list[Slice]:
         """Slices for those keys that are missing here or older; windows of the whole table where that is most of it.

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from dynamics_sync.dataverse.client import DataverseClient, Request
@@ -10,14 +11,14 @@ from dynamics_sync.dataverse.paging import read_pages
 from dynamics_sync.dataverse.query import select_path
 from dynamics_sync.errors import StaleAnswer
 from dynamics_sync.forward.ahead import read_ahead
-from dynamics_sync.forward.cursor import Cursor
 from dynamics_sync.forward.manifest import IDS_FILE, Manifest
+from dynamics_sync.forward.pages import staged_pages
 from dynamics_sync.forward.slices import Slice, SliceKind
 from dynamics_sync.staging import StagingFolder
 from dynamics_sync.translation.decode import DecodedPage, decode_page
 from dynamics_sync.translation.fetching import check_page, fetch_rows, gone_ids
 from dynamics_sync.translation.fields import ReadPlan
-from dynamics_sync.translation.rejected import rejected_to_json
+from dynamics_sync.translation.rejected import Rejected, rejected_from_json, rejected_to_json
 
 #: How many rows one $batch of reads may bring; a page's worth.
 _IDS_PER_BATCH = 5_000
@@ -39,25 +40,23 @@ def extract_slice(
     number: int,
     folder: StagingFolder,
     client: DataverseClient,
-    cursor: Cursor,
     *,
     log: Log,
 ) -> int:
-    """Stage all pages of a slice; return how many rows Dynamics gave.
+    """Stage all pages of a slice, going on after those that an earlier try staged; return how many rows Dynamics gave.
 
-    Staged: `slice-NNNN/page-NNNNN.parquet`, and `.rejected.json` beside it for rows that could not be read. What is
-    staged is remembered in `cursor` after each page.
+    Staged: `slice-NNNN/page-NNNNN.parquet`, and then `.json` beside it with the rows that could not be read, and with
+    where the reading goes on.
     """
     piece = manifest.piece(number)
-    progress = _resume(cursor, manifest)
+    progress = _resume(folder, piece)
     if progress.pages:
         log(f"Going on after page {progress.pages}; {progress.rows:,} rows are staged already.")
     if progress.pages == 0 or progress.position is not None:
         read = _read_windows if piece.kind is SliceKind.WINDOW else _read_ids
         for page, position in read(manifest, piece, folder, client, progress):
             progress = _Progress(progress.pages + 1, progress.rows + page.rows, position)
-            _stage(folder, piece, progress.pages, page)
-            _remember(cursor, manifest, progress)
+            _stage(folder, piece, progress, page)
             of = f" of about {piece.expected:,}" if piece.expected else ""
             log(f"Page {progress.pages}: {progress.rows:,} rows{of}.")
     folder.write_json(f"{piece.folder}/extract.json", {"pages": progress.pages, "rows": progress.rows})
@@ -122,31 +121,24 @@ def _check_versions(plan: ReadPlan, named: Mapping[str, int | None], page: Decod
         raise StaleAnswer(message, not_done="The rows were not staged")
 
 
+def rejected_rows(folder: StagingFolder, page_name: str) -> tuple[Rejected, ...]:
+    """Return the rows of a staged page that could not be read."""
+    return rejected_from_json(folder.read_json(f"{page_name}.json")["rejected"])
+
+
 def _page_name(piece: Slice, page: int) -> str:
     return f"{piece.folder}/page-{page:05d}"
 
 
-def _stage(folder: StagingFolder, piece: Slice, number: int, page: DecodedPage) -> None:
-    name = _page_name(piece, number)
+def _stage(folder: StagingFolder, piece: Slice, progress: _Progress, page: DecodedPage) -> None:
+    name = _page_name(piece, progress.pages)
     folder.write_table(f"{name}.parquet", page.table)
-    folder.write_json(f"{name}.rejected.json", rejected_to_json(page.rejected))
+    document = {"rows": progress.rows, "position": progress.position, "rejected": rejected_to_json(page.rejected)}
+    folder.write_json(f"{name}.json", document)
 
 
-def _resume(cursor: Cursor, manifest: Manifest) -> _Progress:
-    """What an earlier try of this task has staged; another run's progress (after a clear) does not count."""
-    held = cursor.get("extract")
-    if not held or held["run_key"] != manifest.run.run_key:
-        return _Progress(0, 0, None)
-    return _Progress(held["pages"], held["rows"], held["position"])
-
-
-def _remember(cursor: Cursor, manifest: Manifest, progress: _Progress) -> None:
-    cursor.set(
-        "extract",
-        {
-            "run_key": manifest.run.run_key,
-            "pages": progress.pages,
-            "rows": progress.rows,
-            "position": progress.position,
-        },
-    )
+def _resume(folder: StagingFolder, piece: Slice) -> _Progress:
+    progress = _Progress(0, 0, None)
+    for page in staged_pages(folder, partial(_page_name, piece)):
+        progress = _Progress(progress.pages + 1, page["rows"], page["position"])
+    return progress

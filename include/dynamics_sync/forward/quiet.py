@@ -12,7 +12,6 @@ from dynamics_sync.dataverse.client import DataverseClient
 from dynamics_sync.dataverse.feed import read_changes
 from dynamics_sync.entity import ChangeSource, Entity
 from dynamics_sync.errors import ChangeTrackingExpired, RecordNotFound, RequestRefused, TableMissing
-from dynamics_sync.forward.cursor import FeedCursor
 from dynamics_sync.forward.manifest import Manifest
 from dynamics_sync.forward.request import Mode, RunRequest
 from dynamics_sync.forward.staged_feed import StagedFeed, read_feed
@@ -41,12 +40,11 @@ class Quiet:
     client: DataverseClient
     database: MarketingDatabase
     folder: StagingFolder
-    feed: FeedCursor
 
     def plan_run(self) -> Manifest | None:
         """Write and return the manifest of a run that has nothing to copy; None where there is, or may be.
 
-        What was read of the feed is staged and remembered, so that nobody reads it a second time.
+        What was read of the feed is staged, so that nobody reads it a second time.
         """
         watermark = self.watermark
         if watermark is None or watermark.delta_link is None or not self._may_be_quiet(watermark):
@@ -54,7 +52,7 @@ class Quiet:
         size = self.settings.page_size
         reader = read_changes(self.client, self.entity.key.name, watermark.delta_link, page_size=size)
         try:
-            feed = read_feed(reader, self.entity.entity, self.folder, self.feed)
+            feed = read_feed(reader, self.entity.entity, self.folder)
         except REFUSED_LINK:
             return None
         if feed.count() or feed.deleted().num_rows:

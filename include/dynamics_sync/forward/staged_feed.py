@@ -1,6 +1,6 @@
 """The feed, page by page through staging, so that a begin that was killed goes on at the page where it stopped."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -9,14 +9,14 @@ import pyarrow as pa
 
 from dynamics_sync.dataverse.feed import FeedPage, FeedReader
 from dynamics_sync.errors import UnexpectedAnswer
-from dynamics_sync.forward.cursor import FeedCursor
+from dynamics_sync.forward.pages import staged_pages
 from dynamics_sync.staging import StagingFolder
 
 KEYS_SCHEMA = pa.schema({"id": pa.string(), "version": pa.int64()})
 IDS_SCHEMA = pa.schema({"id": pa.string()})
 
 #: What is known of a read of which nothing is staged yet.
-_NOT_BEGUN: dict[str, Any] = {"pages": 0, "next_link": None, "delta_link": None, "ended_at": None}
+_NOT_BEGUN: Mapping[str, Any] = {"next_link": None, "delta_link": None, "ended_at": None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,30 +48,40 @@ def staged_keys(folder: StagingFolder, pages: int, columns: Sequence[str] | None
         yield folder.read_table(f"{_name(page)}.parquet", columns)
 
 
-def read_feed(reader: FeedReader, table: str, folder: StagingFolder, cursor: FeedCursor) -> StagedFeed:
+def read_feed(reader: FeedReader, table: str, folder: StagingFolder) -> StagedFeed:
     """Read a feed to its end, going on where an earlier try of the task stopped.
 
     Raises UnexpectedAnswer for rows without a key, besides what reading raises.
     """
-    held = cursor.resume(reader.path) or _NOT_BEGUN
-    number: int = held["pages"]
+    number, held = _resume(folder, reader.path)
     if held["ended_at"] is None:
         for page in reader.pages(resume_link=held["next_link"]):
             number += 1
-            _stage(page, number, table, folder)
-            ended = datetime.now(UTC).isoformat() if page.next_link is None else None
-            held = {"pages": number, "next_link": page.next_link, "delta_link": page.delta_link, "ended_at": ended}
-            cursor.remember(reader.path, **held)
+            held = _stage(page, number, table, folder, reader.path)
     return StagedFeed(folder, number, held["delta_link"], datetime.fromisoformat(held["ended_at"]))
 
 
-def _stage(page: FeedPage, number: int, table: str, folder: StagingFolder) -> None:
+def _resume(folder: StagingFolder, read: str) -> tuple[int, Mapping[str, Any]]:
+    """How many pages of that very read are staged, and what the last of them says."""
+    number, held = 0, _NOT_BEGUN
+    for page in staged_pages(folder, _name):
+        if page["read"] != read:
+            break
+        number, held = number + 1, page
+    return number, held
+
+
+def _stage(page: FeedPage, number: int, table: str, folder: StagingFolder, read: str) -> Mapping[str, Any]:
     if page.without_key:
         message = f"the feed of {table} holds {page.without_key} rows without a key"
         raise UnexpectedAnswer(message, not_done="Nothing was read")
     keys = pa.table({"id": page.ids, "version": page.versions}, schema=KEYS_SCHEMA)
     folder.write_table(f"{_name(number)}.parquet", keys)
     folder.write_table(f"{_name(number)}.deleted.parquet", pa.table({"id": page.deleted}, schema=IDS_SCHEMA))
+    ended = datetime.now(UTC).isoformat() if page.next_link is None else None
+    document = {"read": read, "next_link": page.next_link, "delta_link": page.delta_link, "ended_at": ended}
+    folder.write_json(f"{_name(number)}.json", document)
+    return document
 
 
 def _name(page: int) -> str:

@@ -15,7 +15,7 @@ from dynamics_sync.dataverse.organization import read_organization
 from dynamics_sync.entity import Entity
 from dynamics_sync.errors import RunParameterError
 from dynamics_sync.forward.begin import Begin
-from dynamics_sync.forward.cursor import Cursor, FeedCursor, resume_run
+from dynamics_sync.forward.cursor import Cursor, forget_run, resume_run
 from dynamics_sync.forward.extract import extract_slice
 from dynamics_sync.forward.finish import finish_slices, remove_staging
 from dynamics_sync.forward.load import load_staged
@@ -64,11 +64,11 @@ def begin(entity: Entity, services: Services, trigger: Trigger, cursor: Cursor) 
 
     `cursor` survives a retry of the task: a feed that was read in part is read on.
     """
-    run, feed = resume_run(cursor, entity, trigger.run_id, datetime.now(UTC))
+    run = resume_run(cursor, entity, trigger.run_id, datetime.now(UTC))
     with recorded(services, run) as database:
         begin_run(database, run, "backfill" if trigger.is_backfill else str(trigger.params.get("mode") or "changes"))
-        slices = _plan(entity, trigger.request(), run, services, database, feed).slices
-    feed.forget()
+        slices = _plan(entity, trigger.request(), run, services, database).slices
+    forget_run(cursor)
     return run.run_key, [
         {"run_key": run.run_key, "slice": piece.number, "label": f"{piece.number} of {len(slices)}: {piece.label}"}
         for piece in slices
@@ -81,7 +81,6 @@ def _plan(
     run: RunIdentity,
     services: Services,
     database: MarketingDatabase,
-    feed: FeedCursor,
 ) -> Manifest:
     client, folder = services.dynamics(), services.folder(entity, run.run_key)
     is_new = not has_table(database, entity)
@@ -90,7 +89,7 @@ def _plan(
     ensure_views(database)
     # Changes since a watermark are not enough to fill a table that was just made.
     watermark = None if is_new else services.watermark(entity).read()
-    quiet = Quiet(entity, request, run, watermark, services.settings, client, database, folder, feed)
+    quiet = Quiet(entity, request, run, watermark, services.settings, client, database, folder)
     if manifest := quiet.plan_run():
         log.info("Change tracking reports nothing new.")
         return manifest
@@ -111,15 +110,14 @@ def _plan(
         client=client,
         database=database,
         folder=folder,
-        feed=feed,
         log=log.info,
     ).plan_run()
 
 
-def extract(entity: Entity, services: Services, reference: SliceReference, cursor: Cursor) -> SliceReference:
+def extract(entity: Entity, services: Services, reference: SliceReference) -> SliceReference:
     """Stage one slice, going on where an earlier try of the task stopped."""
     with _opened(entity, services, reference["run_key"]) as opened:
-        extract_slice(opened.manifest, reference["slice"], opened.folder, services.dynamics(), cursor, log=log.info)
+        extract_slice(opened.manifest, reference["slice"], opened.folder, services.dynamics(), log=log.info)
     return reference
 
 

@@ -3,10 +3,10 @@
 import pyarrow as pa
 
 from dynamics_sync.entity import Entity
-from dynamics_sync.forward.extract import page_names
+from dynamics_sync.forward.extract import page_names, rejected_rows
 from dynamics_sync.forward.manifest import Manifest
 from dynamics_sync.staging import StagingFolder
-from dynamics_sync.translation.rejected import rejected_from_json, rejected_to_json
+from dynamics_sync.translation.rejected import rejected_to_json
 from dynamics_sync.translation.rows import transform_rows
 
 
@@ -26,7 +26,7 @@ def transform_slice(
     ready = 0
     for name in page_names(folder, manifest.piece(number)):
         page = folder.read_table(f"{name}.parquet")
-        unread = rejected_from_json(folder.read_json(f"{name}.rejected.json"))
+        unread = rejected_rows(folder, name)
         done = transform_rows(page, entity, manifest.plan, rows_schema, exact_digits=exact_digits)
         folder.write_table(f"{name}.rows.parquet", done.rows)
         folder.write_json(f"{name}.rows.rejected.json", rejected_to_json((*unread, *done.rejected)))

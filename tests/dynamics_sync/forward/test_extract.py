@@ -4,7 +4,7 @@ import json
 import random
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from requests.structures import CaseInsensitiveDict
 
 from dynamics_sync.dataverse.client import DataverseClient
 from dynamics_sync.errors import IncompleteAnswer, StaleAnswer, UnexpectedAnswer
-from dynamics_sync.forward.extract import extract_slice, page_names
+from dynamics_sync.forward.extract import extract_slice, page_names, rejected_rows
 from dynamics_sync.forward.manifest import IDS_FILE, Manifest
 from dynamics_sync.forward.request import Mode
 from dynamics_sync.forward.slices import Slice, SliceKind
@@ -34,13 +34,6 @@ _GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 class Killed(BaseException):
     """As a worker that is killed: nothing catches it."""
-
-
-class Cursor(dict[str, Any]):
-    """Stands in for Airflow's task state store; what it holds must survive JSON, as there."""
-
-    def set(self, key: str, value: Any) -> None:
-        self[key] = json.loads(json.dumps(value))
 
 
 class Tokens:
@@ -171,12 +164,12 @@ def staged(folder: StagingFolder, piece: Slice) -> tuple[list[Any], list[Any]]:
     """All rows that a slice staged, and all that it set aside, in order."""
     names = page_names(folder, piece)
     rows = [one for name in names for one in folder.read_table(f"{name}.parquet").to_pylist()]
-    return rows, [one for name in names for one in folder.read_json(f"{name}.rejected.json")]
+    return rows, [asdict(one) for name in names for one in rejected_rows(folder, name)]
 
 
 def test_a_window_is_read_page_by_page(make_manifest: Any, folders: Iterator[StagingFolder]) -> None:
     folder, dynamics, logged = next(folders), Dynamics(), []
-    assert extract_slice(make_manifest(WINDOW), 1, folder, dynamics.client, Cursor(), log=logged.append) == ROWS
+    assert extract_slice(make_manifest(WINDOW), 1, folder, dynamics.client, log=logged.append) == ROWS
     rows, rejected = staged(folder, WINDOW)
     assert [one["versionnumber"] for one in rows] == [n for n in range(1, ROWS + 1) if n % 7]
     assert [(one["version"], one["code"], one["field"]) for one in rejected] == [
@@ -190,7 +183,7 @@ def test_each_page_is_asked_for_with_the_same_preferences(
     plan: ReadPlan, make_manifest: Any, folders: Iterator[StagingFolder]
 ) -> None:
     dynamics = Dynamics()
-    extract_slice(make_manifest(WINDOW), 1, next(folders), dynamics.client, Cursor(), log=lambda _: None)
+    extract_slice(make_manifest(WINDOW), 1, next(folders), dynamics.client, log=lambda _: None)
     assert len(dynamics.asked) == PAGES
     assert {request.headers["Prefer"] for request in dynamics.asked} == {
         f"odata.maxpagesize={PAGE_SIZE},{plan.prefer[0]}"
@@ -215,55 +208,44 @@ def killed_after(answers: int) -> Callable[[], None]:
 def test_a_read_that_was_killed_goes_on_at_the_page_where_it_stopped(
     make_manifest: Any, folders: Iterator[StagingFolder], answers: int
 ) -> None:
-    whole, folder, cursor = next(folders), next(folders), Cursor()
+    whole, folder = next(folders), next(folders)
     manifest = make_manifest(WINDOW)
-    extract_slice(manifest, 1, whole, Dynamics().client, Cursor(), log=lambda _: None)
+    extract_slice(manifest, 1, whole, Dynamics().client, log=lambda _: None)
     with pytest.raises(Killed):
-        extract_slice(manifest, 1, folder, Dynamics(killed_after(answers)).client, cursor, log=lambda _: None)
+        extract_slice(manifest, 1, folder, Dynamics(killed_after(answers)).client, log=lambda _: None)
     again, logged = Dynamics(), []
-    assert extract_slice(manifest, 1, folder, again.client, cursor, log=logged.append) == ROWS
+    assert extract_slice(manifest, 1, folder, again.client, log=logged.append) == ROWS
     assert staged(folder, WINDOW) == staged(whole, WINDOW)
     assert len(again.asked) == PAGES - answers
     assert any(line.startswith(f"Going on after page {answers};") for line in logged) == (answers > 0)
 
 
-@pytest.mark.parametrize("sets", range(PAGES))
-def test_a_page_that_was_staged_but_not_remembered_is_read_again(
-    make_manifest: Any, folders: Iterator[StagingFolder], sets: int
+@pytest.mark.parametrize("page", range(1, PAGES + 1))
+@pytest.mark.parametrize("left", [0, 1, 20])
+def test_a_page_whose_document_was_cut_is_read_again(
+    make_manifest: Any, folders: Iterator[StagingFolder], page: int, left: int
 ) -> None:
-    class DyingCursor(Cursor):
-        def set(self, key: str, value: Any) -> None:
-            if value["pages"] > sets:
-                raise Killed
-            super().set(key, value)
-
-    whole, folder, cursor = next(folders), next(folders), DyingCursor()
+    whole, folder = next(folders), next(folders)
     manifest = make_manifest(WINDOW)
-    extract_slice(manifest, 1, whole, Dynamics().client, Cursor(), log=lambda _: None)
-    with pytest.raises(Killed):
-        extract_slice(manifest, 1, folder, Dynamics().client, cursor, log=lambda _: None)
-    extract_slice(manifest, 1, folder, Dynamics().client, Cursor(cursor), log=lambda _: None)
+    for each in (whole, folder):
+        extract_slice(manifest, 1, each, Dynamics().client, log=lambda _: None)
+    document = Path(str(folder.path), f"slice-0001/page-{page:05d}.json")
+    document.write_bytes(document.read_bytes()[:left])
+    again = Dynamics()
+    extract_slice(manifest, 1, folder, again.client, log=lambda _: None)
     assert staged(folder, WINDOW) == staged(whole, WINDOW)
+    assert len(again.asked) == PAGES - page + 1
 
 
 def test_a_task_that_is_repeated_after_its_end_asks_for_nothing(
     make_manifest: Any, folders: Iterator[StagingFolder]
 ) -> None:
-    folder, cursor, manifest = next(folders), Cursor(), make_manifest(WINDOW)
-    extract_slice(manifest, 1, folder, Dynamics().client, cursor, log=lambda _: None)
+    folder, manifest = next(folders), make_manifest(WINDOW)
+    extract_slice(manifest, 1, folder, Dynamics().client, log=lambda _: None)
     before, again = staged(folder, WINDOW), Dynamics()
-    assert extract_slice(manifest, 1, folder, again.client, cursor, log=lambda _: None) == ROWS
+    assert extract_slice(manifest, 1, folder, again.client, log=lambda _: None) == ROWS
     assert again.asked == []
     assert staged(folder, WINDOW) == before
-
-
-def test_the_progress_of_another_run_does_not_count(make_manifest: Any, folders: Iterator[StagingFolder]) -> None:
-    cursor = Cursor()
-    extract_slice(make_manifest(WINDOW, "first"), 1, next(folders), Dynamics().client, cursor, log=lambda _: None)
-    folder, again = next(folders), Dynamics()
-    extract_slice(make_manifest(WINDOW, "second"), 1, folder, again.client, cursor, log=lambda _: None)
-    assert len(again.asked) == PAGES
-    assert len(staged(folder, WINDOW)[0]) == 20
 
 
 def test_named_ids_are_fetched_in_one_batch(
@@ -271,7 +253,7 @@ def test_named_ids_are_fetched_in_one_batch(
 ) -> None:
     folder, dynamics = next(folders), Dynamics()
     piece = ids_slice(folder, [1, 2, 99, 7])  # 99 is gone from Dynamics, 7 cannot be read.
-    assert extract_slice(make_manifest(piece), 1, folder, dynamics.client, Cursor(), log=lambda _: None) == 3
+    assert extract_slice(make_manifest(piece), 1, folder, dynamics.client, log=lambda _: None) == 3
     rows, rejected = staged(folder, piece)
     assert [one["versionnumber"] for one in rows] == [1, 2]
     assert [one["record_key"] for one in rejected] == [guid(7)]
@@ -290,7 +272,7 @@ def test_rows_older_than_the_feed_named_them_are_refused(make_manifest: Any, fol
     folder = next(folders)
     piece = ids_slice(folder, [1, 2, 3], newer=1)
     with pytest.raises(StaleAnswer, match="3 of 3 rows"):
-        extract_slice(make_manifest(piece), 1, folder, Dynamics().client, Cursor(), log=lambda _: None)
+        extract_slice(make_manifest(piece), 1, folder, Dynamics().client, log=lambda _: None)
 
 
 def test_rows_that_dynamics_has_but_leaves_out_are_not_taken_for_gone(
@@ -301,47 +283,46 @@ def test_rows_that_dynamics_has_but_leaves_out_are_not_taken_for_gone(
             body, content_type = super()._batch(request)
             return (re.sub(rb'\{"value": .*\}', b'{"value": []}', body), content_type)
 
-    folder, cursor = next(folders), Cursor()
+    folder = next(folders)
     piece = ids_slice(folder, [1, 2])
     with pytest.raises(IncompleteAnswer, match="left out 2 of 2"):
-        extract_slice(make_manifest(piece), 1, folder, Forgetful().client, cursor, log=lambda _: None)
-    assert not cursor
+        extract_slice(make_manifest(piece), 1, folder, Forgetful().client, log=lambda _: None)
+    assert not folder.exists("slice-0001/page-00001.json")
 
 
 def test_many_ids_are_cut_into_urls_and_batches_and_a_killed_task_goes_on_at_its_batch(
     make_manifest: Any, folders: Iterator[StagingFolder]
 ) -> None:
     numbers = list(range(1, 10_301))
-    whole, folder, cursor = next(folders), next(folders), Cursor()
+    whole, folder = next(folders), next(folders)
     table = [{"sampleid": guid(number), "versionnumber": number} for number in numbers]
     manifest = make_manifest(ids_slice(whole, numbers))
     ids_slice(folder, numbers)
     dynamics = Dynamics(held=table)
-    extract_slice(manifest, 1, whole, dynamics.client, Cursor(), log=lambda _: None)
+    extract_slice(manifest, 1, whole, dynamics.client, log=lambda _: None)
     assert len(dynamics.asked) == 3
     assert all(len(line) < 32_768 for request in dynamics.asked for line in bytes(request.body or b"").splitlines())
     dying = Dynamics(killed_after(2), held=table)
     with pytest.raises(Killed):
-        extract_slice(manifest, 1, folder, dying.client, cursor, log=lambda _: None)
+        extract_slice(manifest, 1, folder, dying.client, log=lambda _: None)
     again = Dynamics(held=table)
-    assert extract_slice(manifest, 1, folder, again.client, cursor, log=lambda _: None) == len(table)
+    assert extract_slice(manifest, 1, folder, again.client, log=lambda _: None) == len(table)
     assert len(again.asked) == 1
     assert staged(folder, manifest.piece(1)) == staged(whole, manifest.piece(1))
 
 
 def test_an_empty_table_is_one_empty_page(make_manifest: Any, folders: Iterator[StagingFolder]) -> None:
     folder = next(folders)
-    assert extract_slice(make_manifest(WINDOW), 1, folder, Dynamics(held=[]).client, Cursor(), log=lambda _: None) == 0
+    assert extract_slice(make_manifest(WINDOW), 1, folder, Dynamics(held=[]).client, log=lambda _: None) == 0
     assert staged(folder, WINDOW) == ([], [])
 
 
 @pytest.mark.parametrize("held", [[1, 2], [None], [{}, None]])
 def test_what_is_no_row_is_not_staged(make_manifest: Any, folders: Iterator[StagingFolder], held: list[Any]) -> None:
-    folder, cursor = next(folders), Cursor()
+    folder = next(folders)
     manifest, client = make_manifest(WINDOW), Dynamics(held=held).client
     with pytest.raises(UnexpectedAnswer):
-        extract_slice(manifest, 1, folder, client, cursor, log=lambda _: None)
-    assert not cursor
+        extract_slice(manifest, 1, folder, client, log=lambda _: None)
     assert not folder.exists("slice-0001/extract.json")
 
 
@@ -351,9 +332,9 @@ def test_a_cut_page_is_told_and_the_pages_before_it_stay(make_manifest: Any, fol
             body = super()._page(request)
             return body[:-9] if len(self.asked) == 3 else body
 
-    folder, cursor = next(folders), Cursor()
+    folder = next(folders)
     with pytest.raises(IncompleteAnswer):
-        extract_slice(make_manifest(WINDOW), 1, folder, Cutting().client, cursor, log=lambda _: None)
-    assert cursor["extract"]["pages"] == 2
-    assert extract_slice(make_manifest(WINDOW), 1, folder, Dynamics().client, cursor, log=lambda _: None) == ROWS
+        extract_slice(make_manifest(WINDOW), 1, folder, Cutting().client, log=lambda _: None)
+    assert [folder.exists(f"slice-0001/page-{page:05d}.json") for page in (1, 2, 3)] == [True, True, False]
+    assert extract_slice(make_manifest(WINDOW), 1, folder, Dynamics().client, log=lambda _: None) == ROWS
     assert len(staged(folder, WINDOW)[0]) == 20

@@ -372,7 +372,7 @@ def test_a_slice_brings_all_its_pages_and_what_extract_set_aside(
     for number, rows in enumerate(pages, start=1):
         name = f"slice-0001/page-{number:05d}"
         folder.write_table(f"{name}.parquet", pa.Table.from_pylist(rows, schema=plan.staged_schema))
-        folder.write_json(f"{name}.rejected.json", rejected_to_json([unread] if number == 2 else []))
+        folder.write_json(f"{name}.json", {"rejected": rejected_to_json([unread] if number == 2 else [])})
     folder.write_json("slice-0001/extract.json", {"pages": 3, "rows": 4})
     run = RunIdentity("sample", "run", "key", datetime(2026, 3, 1, tzinfo=UTC))
     manifest = Manifest(

@@ -108,7 +108,7 @@ class Sides:
         trigger = tasks.Trigger(f"copy {self.runs}")
         run_key, references = tasks.begin(entity, self.services, trigger, Cursor())
         for reference in references:
-            tasks.extract(entity, self.services, reference, Cursor())
+            tasks.extract(entity, self.services, reference)
             tasks.load(entity, self.services, tasks.transform(entity, self.services, reference))
         tasks.finish(entity, self.services, trigger.run_id, run_key)
 

@@ -123,7 +123,7 @@ class Sync:
         services, run_id = self.services, f"run {self.runs}"
         run_key, references = tasks.begin(entity, services, tasks.Trigger(run_id, params), Memory())
         for reference in references:
-            staged = tasks.extract(entity, services, reference, Memory())
+            staged = tasks.extract(entity, services, reference)
             tasks.load(entity, services, tasks.transform(entity, services, staged))
         tasks.finish(entity, services, run_id, run_key)
 

@@ -72,7 +72,8 @@ def open_dynamics(settings: Settings, **options: Any) -> DataverseClient:
     # The hook lives in plugins/, which Airflow puts on the path of its own processes only.
     from dynamics_hook import DynamicsHook  # noqa: PLC0415 - see above
 
-    client: DataverseClient = DynamicsHook(settings.dynamics_conn_id).get_client(**options)
+    hook = DynamicsHook(settings.dynamics_conn_id)
+    client: DataverseClient = hook.get_client(longest_wait=settings.longest_wait_seconds, **options)
     return client
 
 

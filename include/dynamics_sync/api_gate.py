@@ -36,8 +36,8 @@ FRESH = timedelta(seconds=1)
 #: So long after its holder last showed a sign of life a place is free again. It is renewed when half of that is over.
 LEASE = timedelta(minutes=5)
 
-#: Seconds between two looks for a free place, and those that a task stays away after a minute of them was in vain.
-_LOOK_AGAIN, _STAY_AWAY = 1.0, (60.0, 75.0)
+#: Seconds between two looks for a free place, and for which a task frees its worker when it has looked in vain.
+_LOOK_AGAIN, _STAY_AWAY = 1.0, (30.0, 40.0)
 
 #: Requests that are counted in advance where nothing limits them, and at most where a budget does.
 _IN_ADVANCE, _OF_BUDGET = 50, 20

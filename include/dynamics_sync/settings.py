@@ -49,6 +49,8 @@ class Settings(BaseModel):
     full_comparison_hours: Annotated[float, Field(ge=0)] = 24.0
     #: Plans are removed from `sync_plan` by dynamics_operations after so many days; they hold personal data.
     plan_days: Annotated[int, Field(ge=1, le=3650)] = 30
+    #: A task that has to wait longer for Dynamics, in seconds, frees its worker meanwhile.
+    longest_wait_seconds: Annotated[float, Field(ge=0, le=600)] = 60.0
     #: How many requests all DAGs together may send to Dynamics on one day (UTC); None for no limit, ...
     requests_per_day: Annotated[int, Field(ge=20)] | None = None
     #: ... the share of them that only dynamics_reverse may use, ...

@@ -55,7 +55,7 @@ def read_shared(connection: sa.Connection, now: datetime) -> Shared:
     return Shared(
         read_limit(connection),
         tuple(connection.execute(living).scalars()),
-        dict(connection.execute(today).tuples().all()),
+        {row.dag_id: row.requests for row in connection.execute(today)},
     )
 
 

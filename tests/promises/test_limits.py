@@ -236,3 +236,29 @@ def test_a_write_that_meets_the_end_of_the_budget_is_done_once_and_completely(po
     assert titles == ["New"] * 12
     written = polite.sql("SELECT record_id FROM sync_history WHERE side = 'dynamics'")
     assert len({row["record_id"] for row in written}) == len(written) == 12
+
+
+def test_what_only_cuts_the_work_is_waited_for_too(polite: Any, clock: Clock) -> None:
+    polite.leads(3)
+    polite.dynamics.control.change_settings(retry_after_seconds=300)
+    polite.dynamics.control.add_fault("status-429", times=1, match="RetrieveTotalRecordCount")
+    with pytest.raises(Throttled):
+        polite.run("lead")
+    clock.sleep(301)
+    assert polite.run("lead")["inserted"] == 3
+
+
+def test_no_task_holds_a_transaction_while_it_asks_dynamics(polite: Any, clock: Clock) -> None:
+    """On SQLite its own gate would wait for it."""
+    held: list[int] = []
+    polite.wire.before.append(lambda _request: held.append(polite.database.engine.pool.checkedout()))
+    polite.leads(3)
+    for entity in ("lead", "contact", "lead"):
+        polite.run(entity)
+    polite.write("UPDATE lead SET job_title = 'New'")
+    for key in polite.rows("lead"):
+        polite.api("PATCH", f"leads({key})", {"description": "Changed there"})
+    polite.write("INSERT INTO lead (last_name, email) VALUES ('Born here', 'born@example.org')")
+    assert polite.reverse()["lead"]["updated"] == 3
+    assert len(held) > 20
+    assert set(held) == {0}

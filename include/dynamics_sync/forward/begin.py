@@ -34,6 +34,7 @@ from dynamics_sync.errors import (
     TableMissing,
     TryAgain,
     UnexpectedAnswer,
+    WaitAsTold,
 )
 from dynamics_sync.forward.balance import balanced_windows
 from dynamics_sync.forward.cursor import FeedCursor
@@ -115,6 +116,8 @@ class Begin:
         about = total or _PIECES * rows_per_slice
         try:
             return balanced_windows(_CREATED, first, last, about, rows_per_slice, self._count)
+        except WaitAsTold:
+            raise
         except (TryAgain, UnexpectedAnswer, RequestRefused) as error:
             self.log(f"Dynamics does not count the rows of a time, so that slices are cut by time alone: {error}")
             return windows_of_table(_CREATED, first, last, about, rows_per_slice)
@@ -129,6 +132,8 @@ class Begin:
         """
         try:
             return total_record_count(self.client, self.entity.entity)
+        except WaitAsTold:
+            raise
         except (TryAgain, UnexpectedAnswer, RequestRefused) as error:
             self.log(f"Dynamics does not tell how many rows there are, which only cuts the work less well: {error}")
             return None

@@ -73,7 +73,7 @@ class SharedGate:
         #: What is not yet counted.
         self._use = Use()
         self._hint: int | None = None
-        self._is_waiting = False
+        self._has_asked = self._is_waiting = False
 
     def enter(self, calls: int) -> Wait | None:
         """Let one request pass, or say how long to wait: with Throttled, NoPlaceFree or BudgetSpent."""
@@ -100,6 +100,7 @@ class SharedGate:
             shared = read_shared(connection, now)
             limit = self._limit(shared, now).throttled(now, seconds, len(shared.holders))
             write_limit(connection, limit)
+        self._hint = None
         end = _said(limit.paused_until)
         log.warning("Dynamics is not asked before %s, by any task; then by %s at once.", end, limit.allowed)
 
@@ -109,7 +110,7 @@ class SharedGate:
 
     def leave(self) -> None:
         """Give back the place and what was counted in advance, and count the rest."""
-        if self._held_until is None and self._use == Use():
+        if not self._has_asked:
             return
         now = self._database.now()
         with changing(self._database) as connection:
@@ -117,17 +118,19 @@ class SharedGate:
             write_limit(connection, self._limit(read_shared(connection, now), now))
             self._give_back(connection)
             add_use(connection, self._caller.dag_id, day_of(now), self._use)
-        self._held_until, self._in_advance, self._use = None, 0, Use()
+        self._held_until, self._in_advance, self._use, self._hint = None, 0, Use(), None
 
     # --- asking --------------------------------------------------------------------------------------
 
     def _ask(self, now: datetime) -> Wait | None:
+        self._has_asked = True
         with self._database.reading() as connection:
             shared = read_shared(connection, now)
         wait = self._obstacle(shared, now)
         if wait is None and self._has_to_write(shared, now):
             wait = self._register(now)
-        if wait is not None and isinstance(wait.error, NoPlaceFree) and self._held_until is not None:
+        if wait is not None and isinstance(wait.error, NoPlaceFree) and self._caller.task in shared.holders:
+            # There are too many places; this one may be that of an earlier try, which was killed.
             self.leave()
         return wait
 
@@ -185,7 +188,8 @@ class SharedGate:
                 self._give_back(connection)
             more = replace(self._use, requests=portion)
             add_use(connection, self._caller.dag_id, day_of(now), more)
-        self._held_until, self._use = now + LEASE, Use()
+        # Told once: what another task hears later is newer.
+        self._held_until, self._use, self._hint = now + LEASE, Use(), None
         if portion:
             self._in_advance, self._counted_on = portion, day_of(now)
         return None

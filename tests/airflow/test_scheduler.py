@@ -125,6 +125,10 @@ def test_a_long_retry_after_frees_the_worker_and_uses_up_no_try(site: Any, first
     (limit,) = site.marketing.rows("SELECT * FROM sync_api_limit")
     assert limit["hint"] == 4
     assert limit["lowered_at"] is not None
+    asked = site.marketing.rows("SELECT * FROM sync_api_use WHERE dag_id = 'dynamics_lead' AND throttled = 1")
+    assert [row["requests"] > 10 for row in asked] == [True]
+    places = [row["holder"] for row in site.marketing.rows("SELECT * FROM sync_api_place")]
+    assert [holder for holder in places if run["dag_run_id"] in holder] == []
 
 
 # --- triggered ---------------------------------------------------------------------------------------

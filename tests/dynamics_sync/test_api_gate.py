@@ -136,6 +136,18 @@ def test_the_number_of_tasks_follows_the_hint(gate: Any, clock: Clock, rows: Any
     assert (rows("sync_api_limit")[0]["allowed"], rows("sync_api_limit")[0]["hint"]) == (20, 20)
 
 
+def test_an_older_hint_does_not_replace_a_newer_one(gate: Any, clock: Clock, rows: Any) -> None:
+    first, second = gate("dynamics_lead 1"), gate("dynamics_lead 2")
+    assert passes(first, second) == [True, True]
+    for seconds, each, hint in ((1, first, 4), (2, second, 20)):
+        each.hinted(hint)
+        clock.seconds = seconds
+        assert passes(each) == [True]
+    clock.seconds = 3
+    assert passes(first) == [True]
+    assert rows("sync_api_limit")[0]["hint"] == 20
+
+
 def test_a_hint_that_came_with_the_last_answer_is_not_lost(gate: Any, rows: Any) -> None:
     first = gate("dynamics_lead 1")
     assert passes(first) == [True]
@@ -167,6 +179,18 @@ def test_another_try_of_a_killed_task_has_its_place(gate: Any) -> None:
     killed = gate("dynamics_lead 1")
     killed.hinted(1)
     assert passes(killed, gate("dynamics_lead 2"), gate("dynamics_lead 1")) == [True, False, True]
+
+
+def test_another_try_of_a_killed_task_that_has_to_wait_gives_the_place_back(gate: Any, clock: Clock, rows: Any) -> None:
+    first, killed = gate("dynamics_lead 1"), gate("dynamics_lead 2")
+    assert passes(first) == [True]
+    clock.seconds = 0.5
+    assert passes(killed) == [True]
+    first.throttled(10)
+    clock.seconds = 11
+    again = gate("dynamics_lead 2")
+    assert passes(again) == [False]
+    assert [row["holder"] for row in rows("sync_api_place")] == ["dynamics_lead 1"]
 
 
 # --- the budget --------------------------------------------------------------------------------------

@@ -262,3 +262,21 @@ def test_no_task_holds_a_transaction_while_it_asks_dynamics(polite: Any, clock: 
     assert polite.reverse()["lead"]["updated"] == 3
     assert len(held) > 20
     assert set(held) == {0}
+
+
+def test_a_task_that_is_killed_at_any_moment_takes_nothing_away_from_its_next_try(
+    polite: Any, dies_at: Callable[..., bool]
+) -> None:
+    polite.leads(2)
+    polite.dynamics.control.change_settings(parallelism_hint=1)
+    lead, trigger = polite.entity("lead"), polite.trigger()
+    run_key, (reference,) = polite.begin(lead, trigger)
+    kills = 0
+    while dies_at(polite, kills + 1, lambda: tasks.extract(lead, polite.services, reference, polite.cursor())):
+        kills += 1
+    assert kills > 6
+    polite.copy(lead, reference)
+    polite.finish(lead, trigger, run_key)
+    assert (polite.last_run("lead")["state"], polite.last_run("lead")["inserted"]) == ("success", 2)
+    assert polite.sql("SELECT * FROM sync_api_place") == []
+    assert polite.use()["requests"] >= len(polite.wire.sent)

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from airflow.sdk import BaseHook, ObjectStoragePath, Variable
+from airflow.sdk import BaseHook, ObjectStoragePath, Variable, get_current_context
 
+from dynamics_sync.api_gate import Caller, SharedGate
 from dynamics_sync.dataverse.client import DataverseClient
 from dynamics_sync.errors import MarketingConnectionError
 from dynamics_sync.services import Services
@@ -53,17 +54,26 @@ def open_services() -> Services:
         settings,
         AirflowVariables(),
         staging_root(settings),
-        dynamics=lambda: open_dynamics(settings),
+        dynamics=lambda **options: open_dynamics(settings, **options),
         marketing=lambda: open_marketing(settings),
+        gate=lambda database: SharedGate(database, current_caller(), settings.budget),
     )
 
 
-def open_dynamics(settings: Settings) -> DataverseClient:
-    """Return a client for the connection that the settings name."""
+def current_caller() -> Caller:
+    """Name the DAG and the task that run just now; another try of the task has the same name."""
+    task: Any = get_current_context()["ti"]
+    number = f" {task.map_index}" if task.map_index is not None and task.map_index >= 0 else ""
+    return Caller(task.dag_id, f"{task.dag_id} {task.run_id} {task.task_id}{number}")
+
+
+def open_dynamics(settings: Settings, **options: Any) -> DataverseClient:
+    """Return a client for the connection that the settings name; `options` are those of DataverseClient."""
     # The hook lives in plugins/, which Airflow puts on the path of its own processes only.
     from dynamics_hook import DynamicsHook  # noqa: PLC0415 - see above
 
-    client: DataverseClient = DynamicsHook(settings.dynamics_conn_id).get_client()
+    hook = DynamicsHook(settings.dynamics_conn_id)
+    client: DataverseClient = hook.get_client(longest_wait=settings.longest_wait_seconds, **options)
     return client
 
 

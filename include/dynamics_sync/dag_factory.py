@@ -11,6 +11,7 @@ from airflow.sdk import DAG, Asset, CronDataIntervalTimetable, Param, task, task
 
 from dynamics_sync.entity import Column, Entity
 from dynamics_sync.retry_policy import SyncRetryPolicy
+from dynamics_sync.waiting_task import waiting_task
 
 #: What a run can read, and how the form says it.
 MODES = {
@@ -71,14 +72,14 @@ def build_dag(entity: Entity) -> DAG:
 def _wire(entity: Entity) -> None:
     # Each task imports what it needs when it runs: parsing must not pay for Arrow, pandas and the databases.
 
-    @sync_task(task_id="begin", pool=POOL)
+    @waiting_task(task_id="begin", pool=POOL)
     def begin() -> list[dict[str, Any]]:
         """Check the organisation, read the feed, cut the work into slices."""
         from dynamics_sync import airflow_tasks  # noqa: PLC0415 - see above
 
         return airflow_tasks.begin(entity)
 
-    @sync_task(task_id="extract", pool=POOL, map_index_template=_SLICE)
+    @waiting_task(task_id="extract", pool=POOL, map_index_template=_SLICE)
     def extract(reference: Any) -> dict[str, Any]:
         """Read one slice page by page into staging."""
         from dynamics_sync import airflow_tasks  # noqa: PLC0415 - see above

@@ -4,6 +4,7 @@
     ├── StopRun             retrying cannot help: somebody has to change something
     │   ├── AskPerson       nothing is wrong with the set-up; a person must decide
     ├── TryAgain            the same call may succeed later
+    │   ├── WaitAsTold      from a known instant on; until then the task waits without a worker, and uses up no try
     ├── ReadAgain           the call must be replaced by another: a full read, a fresh version
     └── SetRowAside         one record cannot be applied; the others go on (see `RowProblem`)
 
@@ -54,6 +55,10 @@ class TryAgain(SyncError):
     def __init__(self, what: str, *, not_done: str = "", next_step: str = "", retry_after: float | None = None) -> None:
         super().__init__(what, not_done=not_done, next_step=next_step)
         self.retry_after = retry_after
+
+
+class WaitAsTold(TryAgain):
+    """Nothing is wrong; it is not this task's turn before `retry_after` seconds have passed."""
 
 
 class ReadAgain(SyncError):
@@ -150,11 +155,11 @@ class NetworkFault(TryAgain):
     next_step = "The task is tried again by Airflow"
 
 
-class Throttled(TryAgain):
-    """429: a service protection limit was reached; `retry_after` says how long to wait."""
+class Throttled(WaitAsTold):
+    """429, to this task or to another: a service protection limit was reached; `retry_after` says how long to wait."""
 
     code = "DS-302"
-    next_step = "The task is tried again by Airflow; a smaller pool dynamics_api makes this rarer"
+    next_step = "The task goes on by itself after the wait; a smaller pool dynamics_api makes this rarer"
 
 
 class ServiceUnavailable(TryAgain):
@@ -204,6 +209,23 @@ class StaleAnswer(TryAgain):
 
     code = "DS-309"
     next_step = "The task is tried again by Airflow; if it repeats, report the request id to Microsoft support"
+
+
+class NoPlaceFree(WaitAsTold):
+    """As many tasks talk to Dynamics as it likes to serve at once."""
+
+    code = "DS-310"
+    next_step = "The task goes on by itself when others are done; the table sync_api_place says which they are"
+
+
+class BudgetSpent(WaitAsTold):
+    """The requests that may be sent on one day are used up."""
+
+    code = "DS-311"
+    next_step = (
+        "The task goes on by itself on the next day (UTC); to go on at once, raise the budget in the Variable"
+        " dynamics_sync and clear the task"
+    )
 
 
 # --- 4xx: what Dynamics refuses ---------------------------------------------------------------------
@@ -426,6 +448,11 @@ ROW_PROBLEMS: tuple[RowProblem, ...] = (
 
 #: Of rows on the way to Dynamics. Refusals of Dynamics itself bear the code of their error class.
 OUTGOING_PROBLEMS: tuple[RowProblem, ...] = (LOOKUP_WITHOUT_TABLE, SEVERAL_MATCHES, LOST_REFERENCE)
+
+
+def told_wait(error: BaseException) -> float | None:
+    """Return in how many seconds the same call may succeed, where that is known: the task waits, and has not failed."""
+    return error.retry_after if isinstance(error, TryAgain) else None
 
 
 def error_classes(root: type[SyncError] = SyncError) -> Iterator[type[SyncError]]:

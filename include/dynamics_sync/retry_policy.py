@@ -1,16 +1,15 @@
-"""What Airflow does after a failed task follows from the tree of errors: stop, try again, or wait as long as told."""
+"""What Airflow does after a failed task follows from the tree of errors: stop, or try again."""
 
-from datetime import timedelta
 from typing import Any, Self
 
 from airflow.sdk.definitions.context import Context
 from airflow.sdk.definitions.retry_policy import RetryDecision, RetryPolicy
 
-from dynamics_sync.errors import StopRun, TryAgain
+from dynamics_sync.errors import StopRun
 
 
 class SyncRetryPolicy(RetryPolicy):
-    """Fails at once where no retry can help, and obeys a Retry-After without holding a worker slot meanwhile."""
+    """Fails at once where no retry can help."""
 
     def evaluate(
         self,
@@ -23,8 +22,6 @@ class SyncRetryPolicy(RetryPolicy):
         match exception:
             case StopRun():
                 return RetryDecision.fail(reason=str(exception))
-            case TryAgain(retry_after=float() | int() as seconds):
-                return RetryDecision.retry(timedelta(seconds=seconds), reason=str(exception))
             case _:
                 return RetryDecision.default()
 

@@ -9,6 +9,7 @@ from airflow.sdk import DAG, AssetAny, Param
 from dynamics_sync.dag_factory import POOL, TASK_DEFAULTS, asset_of, sync_task
 from dynamics_sync.entity import Entity
 from dynamics_sync.plan_approval import PlanApproval
+from dynamics_sync.waiting_task import waiting_task
 
 DAG_ID = "dynamics_reverse"
 
@@ -68,14 +69,14 @@ def _wire(entities: tuple[Entity, ...]) -> None:
 
         return airflow_tasks.collect(entities)
 
-    @sync_task(task_id="plan", pool=POOL)
+    @waiting_task(task_id="plan", pool=POOL)
     def plan(run_key: str) -> list[dict[str, Any]]:
         """Fit it to the organisation, find records that exist already, cut it into batches. A dry run ends here."""
         from dynamics_sync import airflow_tasks  # noqa: PLC0415 - see above
 
         return airflow_tasks.plan(entities, run_key)
 
-    @sync_task(task_id="apply", pool=POOL, map_index_template="{{ batch_label }}")
+    @waiting_task(task_id="apply", pool=POOL, map_index_template="{{ batch_label }}")
     def apply(reference: Any) -> dict[str, int]:
         """Send one batch, and record what Dynamics made of it."""
         from dynamics_sync import airflow_tasks  # noqa: PLC0415 - see above

@@ -7,13 +7,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from dynamics_sync.api_gate import SharedGate
 from dynamics_sync.dataverse.client import DataverseClient
 from dynamics_sync.entity import Entity
-from dynamics_sync.errors import SyncError, Unexpected
+from dynamics_sync.errors import SyncError, Unexpected, told_wait
 from dynamics_sync.settings import Settings
 from dynamics_sync.staging import StagingFolder, StagingPath
 from dynamics_sync.store.database import MarketingDatabase
-from dynamics_sync.store.runs import RunIdentity, fail_run
+from dynamics_sync.store.runs import RunIdentity, fail_run, go_on_with_run, hold_run
 from dynamics_sync.watermark import ReverseWatermarkStore, Variables, WatermarkStore
 
 log = logging.getLogger(__name__)
@@ -26,8 +27,10 @@ class Services:
     settings: Settings
     variables: Variables
     staging: StagingPath
-    dynamics: Callable[[], DataverseClient]
+    dynamics: Callable[..., DataverseClient]
     marketing: Callable[[], MarketingDatabase]
+    #: Through which the requests to Dynamics pass; None where only one task talks to it.
+    gate: Callable[[MarketingDatabase], SharedGate] | None = None
 
     def folder(self, entity: Entity, run_key: str) -> StagingFolder:
         """Return the staging folder of a run."""
@@ -46,6 +49,7 @@ class Services:
 def recorded(services: Services, *runs: RunIdentity) -> Iterator[MarketingDatabase]:
     """Open the marketing database for a task; a failure inside is written to `sync_run`, for each of the runs.
 
+    So is a wait whose length is known, for which the task frees its worker; the run has not failed then.
     An error that is not of our tree leaves as `Unexpected`, without its text, which may quote values of records.
     """
     with services.marketing() as database:
@@ -60,10 +64,34 @@ def recorded(services: Services, *runs: RunIdentity) -> Iterator[MarketingDataba
             raise unexpected from None
 
 
+@contextmanager
+def connected(services: Services, database: MarketingDatabase, *runs: RunIdentity) -> Iterator[DataverseClient]:
+    """Give a client to a task of the runs. At the end its place among those who talk to Dynamics is free again."""
+    for run in runs:
+        go_on_with_run(database, run)
+    if services.gate is None:
+        yield services.dynamics()
+        return
+    gate = services.gate(database)
+    try:
+        yield services.dynamics(gate=gate)
+    finally:
+        _leave(gate)
+
+
+def _leave(gate: SharedGate) -> None:
+    try:
+        gate.leave()
+    except SyncError as error:
+        # What the task has done, or why it failed, must not be lost for it: the place is free after a while anyway.
+        log.warning("The place among those who talk to Dynamics could not be given back: %s", error)
+
+
 def record_failure(database: MarketingDatabase, runs: Iterable[RunIdentity], error: SyncError) -> None:
     try:
+        write = fail_run if told_wait(error) is None else hold_run
         for run in runs:
-            fail_run(database, run, error)
+            write(database, run, error)
     except SyncError as second:
         # The first error says what happened; that it could not be written down must not take its place.
         log.warning("The failure could not be written to sync_run: %s", second)

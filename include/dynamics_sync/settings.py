@@ -1,14 +1,18 @@
 """Settings of the sync as a whole: the Airflow Variable `dynamics_sync`, JSON, checked once when it is read."""
 
 import difflib
+from collections.abc import Mapping
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dynamics_sync.errors import SettingsError
+from dynamics_sync.pace import Budget
 
 #: The Airflow Variable that holds the settings.
 VARIABLE = "dynamics_sync"
+
+DagId = Annotated[str, Field(pattern=r"^dynamics_[a-z0-9_]+$")]
 
 
 class Settings(BaseModel):
@@ -47,10 +51,23 @@ class Settings(BaseModel):
     full_comparison_hours: Annotated[float, Field(ge=0)] = 24.0
     #: Plans are removed from `sync_plan` by dynamics_operations after so many days; they hold personal data.
     plan_days: Annotated[int, Field(ge=1, le=3650)] = 30
+    #: A task that has to wait longer for Dynamics, in seconds, frees its worker meanwhile.
+    longest_wait_seconds: Annotated[float, Field(ge=0, le=600)] = 60.0
+    #: How many requests all DAGs together may send to Dynamics on one day (UTC); None for no limit, ...
+    requests_per_day: Annotated[int, Field(ge=20)] | None = None
+    #: ... the share of them that only dynamics_reverse may use, ...
+    write_back_share: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    #: ... and how many single DAGs may send.
+    requests_per_day_of: Mapping[DagId, Annotated[int, Field(ge=20)]] = Field(default_factory=dict)
     #: A run may mark at most this share of a table's living rows as deleted, ...
     deletion_breaker_share: Annotated[float, Field(ge=0, le=1)] = 0.2
     #: ... but so many rows always.
     deletion_breaker_at_least: Annotated[int, Field(ge=0)] = 25
+
+    @property
+    def budget(self) -> Budget:
+        """How many requests may be sent on one day."""
+        return Budget(self.requests_per_day, self.write_back_share, self.requests_per_day_of)
 
 
 def parse_settings(text: str | None) -> Settings:

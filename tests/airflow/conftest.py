@@ -106,6 +106,10 @@ class Site:
         """The text of an Airflow Variable; DemoError if there is none."""
         return str(self.get(f"/variables/{name}")["value"])
 
+    def set_variable(self, name: str, value: str) -> None:
+        """Write an Airflow Variable, as a person does under Admin > Variables."""
+        self.airflow.call("PATCH", f"/variables/{name}", json={"key": name, "value": value})
+
     def trigger(self, dag_id: str, **conf: Any) -> Json:
         """Start a run with these parameters, and return it."""
         answer = self.airflow.call("POST", f"/dags/{dag_id}/dagRuns", json={"logical_date": None, "conf": conf})
@@ -339,8 +343,7 @@ def _started(services: Services) -> Site:
 
 def _cut_small(site: Site) -> None:
     settings = json.loads(site.variable("dynamics_sync")) | _CUTS
-    body = {"key": "dynamics_sync", "value": json.dumps(settings)}
-    site.airflow.call("PATCH", "/variables/dynamics_sync", json=body)
+    site.set_variable("dynamics_sync", json.dumps(settings))
 
 
 def _add_two_leads(site: Site) -> None:

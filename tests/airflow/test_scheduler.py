@@ -1,5 +1,6 @@
 """The DAGs in a real Airflow: scheduled, triggered by hand, backfilled, wrong, killed."""
 
+import json
 import os
 import re
 import shutil
@@ -77,6 +78,57 @@ def same_task(site: Any, task: dict[str, Any]) -> dict[str, Any]:
 def test_airflow_notices_a_killed_task(site: Any, killed: dict[str, Any]) -> None:
     # It tries again after 20 to 40 seconds; the tests that follow run meanwhile, and the last but one looks at the end.
     site.wait_for(lambda: same_task(site, killed)["state"] == "up_for_retry", "that Airflow will try the task again")
+
+
+# --- told to wait ------------------------------------------------------------------------------------
+
+#: Stands in what one run reads and no other: how many rows its window has, its first page, its second.
+END_OF_TIME, SECOND_PAGE = "2100-01-01", 3
+
+
+@pytest.fixture
+def impatient(site: Any) -> Iterator[None]:
+    """Let Dynamics ask for waits that are longer than a worker may stand still."""
+    held = site.variable("dynamics_sync")
+    site.set_variable("dynamics_sync", json.dumps(json.loads(held) | {"longest_wait_seconds": 2}))
+    site.control("/settings", retry_after_seconds=6)
+    yield
+    site.control("/settings", retry_after_seconds=5)
+    site.set_variable("dynamics_sync", held)
+
+
+def test_a_long_retry_after_frees_the_worker_and_uses_up_no_try(site: Any, first_copy: Any, impatient: None) -> None:
+    window = ("2000-01-01T00:00:00Z", f"{END_OF_TIME}T00:00:00Z")
+    expected = site.modified_between("lead", *window)
+    site.control("/faults", name="status-429", match=END_OF_TIME, at=[SECOND_PAGE])
+    run = site.trigger("dynamics_lead", mode="window", window_start=window[0], window_end=window[1])
+
+    def deferred() -> dict[str, Any] | None:
+        return next((task for task in site.tasks(run) if task["state"] == "deferred"), None)
+
+    waiting: dict[str, Any] = site.wait_for(deferred, "an extract that is deferred")
+    assert (waiting["task_id"], waiting["map_index"], waiting["try_number"]) == ("slice.extract", 0, 1)
+    row = site.sync_run(run)
+    assert (row["state"], row["error_code"], row["finished_at"]) == ("waiting", "DS-302", None)
+    # The worker has ended, and the pool counts the task among those that wait elsewhere.
+    assert site.get("/pools/dynamics_api")["deferred_slots"] >= 1
+    assert not site.get("/pools/dynamics_api")["include_deferred"]
+    site.succeeded(run)
+    done = same_task(site, waiting)
+    assert (done["state"], done["try_number"]) == ("success", 1)
+    log = site.log(done, 1)
+    assert "Going on after page 1; " in log
+    assert "The task waits for 6 seconds without a worker. DS-302 " in log
+    counts = site.sync_run(run)
+    assert (counts["state"], counts["error_code"], counts["read_rows"]) == ("success", None, expected)
+    assert expected > 400
+    (limit,) = site.marketing.rows("SELECT * FROM sync_api_limit")
+    assert limit["hint"] == 4
+    assert limit["lowered_at"] is not None
+    asked = site.marketing.rows("SELECT * FROM sync_api_use WHERE dag_id = 'dynamics_lead' AND throttled = 1")
+    assert [row["requests"] > 10 for row in asked] == [True]
+    places = [row["holder"] for row in site.marketing.rows("SELECT * FROM sync_api_place")]
+    assert [holder for holder in places if run["dag_run_id"] in holder] == []
 
 
 # --- triggered ---------------------------------------------------------------------------------------

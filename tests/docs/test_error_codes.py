@@ -17,6 +17,7 @@ from dynamics_sync.errors import (
     StopRun,
     SyncError,
     TryAgain,
+    WaitAsTold,
     error_classes,
 )
 
@@ -24,6 +25,7 @@ from dynamics_sync.errors import (
 _KINDS: dict[type[SyncError], str] = {
     AskPerson: "asks a person",
     StopRun: "stops the run",
+    WaitAsTold: "waits as told",
     TryAgain: "is tried again",
     ReadAgain: "reads anew",
     SetRowAside: "sets the record aside",

@@ -18,13 +18,15 @@ from dynamics_sync.errors import (
     SyncError,
     Throttled,
     TryAgain,
+    WaitAsTold,
     error_classes,
+    told_wait,
 )
 
 PROBLEMS = (*ROW_PROBLEMS, *OUTGOING_PROBLEMS)
 CLASSES = tuple(error_classes())
 #: What a caller does about an error; these are not raised themselves.
-GROUPS = (StopRun, AskPerson, TryAgain, ReadAgain, SetRowAside)
+GROUPS = (StopRun, AskPerson, TryAgain, WaitAsTold, ReadAgain, SetRowAside)
 
 
 def test_no_two_errors_share_a_code() -> None:
@@ -78,12 +80,14 @@ def test_points_are_not_doubled_and_empty_parts_leave_no_gap() -> None:
 def test_only_what_may_pass_carries_a_waiting_time() -> None:
     assert Throttled("busy", retry_after=7.5).retry_after == 7.5
     assert Throttled("busy").retry_after is None
+    found = [told_wait(error) for error in (Throttled("busy", retry_after=7.5), CatalogueError("wrong"), ValueError())]
+    assert found == [7.5, None, None]
 
 
 def test_the_order_of_the_classes_is_that_of_the_tree_and_of_the_file() -> None:
     assert tuple(error_classes()) == CLASSES
     lines = {error: inspect.getsourcelines(error)[1] for error in CLASSES}
-    for group in (AskPerson, TryAgain, ReadAgain, SetRowAside):
+    for group in (AskPerson, WaitAsTold, ReadAgain, SetRowAside):
         members = [lines[error] for error in error_classes(group)]
         assert members == sorted(members)
         assert members

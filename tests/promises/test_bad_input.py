@@ -63,7 +63,8 @@ def test_lasting_fault_stops_the_run_and_loses_nothing(copied: Any, fault: str, 
     assert str(caught.value).startswith(expected.code)
     assert caught.value.step
     assert copied.last_run("lead")["error_code"] == expected.code
-    assert copied.last_run("lead")["state"] == "failed"
+    # Airflow calls the task again when the time has come that Dynamics named; then it has not failed.
+    assert copied.last_run("lead")["state"] == ("waiting" if expected is errors.Throttled else "failed")
     held, watermark = copied.rows("lead"), copied.watermark_text("lead")
     assert watermark == before[1]
     assert before[0].items() <= held.items()

@@ -30,6 +30,7 @@ def build_batch(calls: Sequence[Request], url_of: Callable[[Request], str], boun
         body=parts + b"--%s--\r\n" % boundary.encode(),
         repeatable=all(call.reads for call in calls),
         guarded=all(call.reads or call.conditional for call in calls),
+        calls=len(calls),
     )
 
 

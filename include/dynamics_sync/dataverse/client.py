@@ -12,6 +12,7 @@ import tenacity
 
 from dynamics_sync.dataverse.auth import Credentials, MsalTokenProvider, TokenProvider
 from dynamics_sync.dataverse.batch import MOST_PARTS, build_batch, is_multipart, parse_batch
+from dynamics_sync.dataverse.budget import Gate, Turns
 from dynamics_sync.dataverse.hosts import TrustedHosts, origin_of
 from dynamics_sync.dataverse.network import network_error
 from dynamics_sync.dataverse.refusals import raise_for, read_envelope, refusal_of
@@ -51,8 +52,10 @@ class DataverseClient:
 
     A call that fails in passing is repeated up to `attempts` times with exponential backoff and full jitter;
     a `Retry-After` is waited for in full, unless it is longer than `longest_wait` seconds: then Throttled
-    carries it to the caller, who can free the worker meanwhile. The token goes to the configured host and to
-    `allowed_hosts` (the organisation's second host form) and nowhere else; redirects are not followed.
+    carries it to the caller, who can free the worker meanwhile. `gate` lets each exchange through, so that all tasks
+    keep the limits of Dynamics together; without one, the client looks after itself only. The token goes to the
+    configured host and to `allowed_hosts` (the organisation's second host form) and nowhere else; redirects are not
+    followed.
     """
 
     def __init__(
@@ -69,16 +72,17 @@ class DataverseClient:
         clock: Callable[[], float] = time.time,
         random: random.Random | None = None,
         longest_wait: float = 60.0,
+        gate: Gate | None = None,
     ) -> None:
         self._session = session
         self._tokens = tokens
         self._hosts = TrustedHosts(base_url, allowed_hosts, f"/api/data/{api_version}/")
         self._timeout = timeout
         self._attempts = attempts
-        self._sleep = sleep
         self._clock = clock
         self._random = random or _system_random()
         self._longest_wait = longest_wait
+        self._turns = Turns(gate, sleep=sleep, clock=clock, longest_wait=longest_wait)
 
     @property
     def host(self) -> str:
@@ -185,7 +189,7 @@ class DataverseClient:
 
     def _prepare_round(self, rounds: Rounds, attempt: int) -> None:
         if rounds.waits_for_server:
-            self._sleep(self._backoff(attempt) if rounds.told_wait is None else rounds.told_wait)
+            self._turns.sleep(self._backoff(attempt) if rounds.told_wait is None else rounds.told_wait)
         if rounds.needs_token:
             self._tokens.renew()
             rounds.token_is_new = True
@@ -196,7 +200,7 @@ class DataverseClient:
 
     def _write_once(self, whole: Request, calls: Sequence[Request]) -> list[Outcome]:
         answer = self._exchange_multipart(whole)
-        outcomes = [self._outcome(part) for part in parse_batch(answer, calls)]
+        outcomes = [self._outcome(part) for part in self._parts(answer, calls)]
         missing = len(calls) - len(outcomes)
         # It may stop at a failure, though asked to go on: what follows was not carried out. Otherwise nobody knows
         # which call has no answer.
@@ -227,12 +231,18 @@ class DataverseClient:
 
     def _exchange_batch(self, whole: Request, calls: Sequence[Request]) -> list[Answer]:
         answer = self._exchange_multipart(whole)
-        answers = parse_batch(answer, calls)
+        answers = self._parts(answer, calls)
         if len(answers) < len(calls):
             for part in answers:
                 raise_for(part, self._clock)
             raise incomplete(answer)
         return answers
+
+    def _parts(self, answer: Answer, calls: Sequence[Request]) -> list[Answer]:
+        parts = parse_batch(answer, calls)
+        for part in parts:
+            self._turns.note(part)
+        return parts
 
     def _exchange_multipart(self, whole: Request) -> Answer:
         answer = self._exchange(whole)
@@ -256,12 +266,15 @@ class DataverseClient:
         prepared = requests.Request(request.method, self._hosts.origin, headers=headers, data=request.body).prepare()
         # Set afterwards: requests would re-encode a link that must go back as it came.
         prepared.url = url
+        self._turns.take(request)
         try:
             answer = self._session.send(prepared, timeout=self._timeout, allow_redirects=False)
         except requests.RequestException as error:
             not_done = "Nothing was read by it" if request.reads else "Whether it was written is not known"
             raise network_error(error, request.label, self.host, not_done=not_done) from None
-        return Answer(answer.status_code, answer.headers, answer.content, request)
+        answered = Answer(answer.status_code, answer.headers, answer.content, request)
+        self._turns.note(answered)
+        return answered
 
     def _url_of(self, request: Request) -> str:
         address = self._hosts.link_url if request.is_absolute else self._hosts.path_url
@@ -272,7 +285,7 @@ class DataverseClient:
             retry=tenacity.retry_if_exception(lambda error: self._may_pass(error, request)),
             wait=self._wait,
             stop=tenacity.stop_after_attempt(self._attempts),
-            sleep=self._sleep,
+            sleep=self._turns.sleep,
             reraise=True,
         )
         return retrying(action)

@@ -24,7 +24,8 @@ class Request:
 
     `path` is relative to the API root (`leads?$select=lastname`), or an absolute link that the server gave.
     `repeatable` says that a POST changes nothing, so that it may be sent again when its answer was lost. `guarded`
-    says of a `$batch` that each call in it reads or is conditional, so that it may be sent again as well.
+    says of a `$batch` that each call in it reads or is conditional, so that it may be sent again as well; `calls` says
+    how many they are.
     The repr shows no query, header or body: they may hold values of records.
     """
 
@@ -35,6 +36,7 @@ class Request:
     body: bytes | None = field(default=None, repr=False)
     repeatable: bool = False
     guarded: bool = False
+    calls: int = 1
 
     def __repr__(self) -> str:
         return f"Request({self.label!r})"

@@ -31,6 +31,7 @@ from dynamics_sync.errors import (
     RunParameterError,
     TryAgain,
     UnexpectedAnswer,
+    WaitAsTold,
 )
 from dynamics_sync.forward.balance import balanced_windows
 from dynamics_sync.forward.extract import Log
@@ -112,6 +113,8 @@ class Begin:
             return whole_table(total)
         try:
             return balanced_windows(_CREATED, first, last, about, rows_per_slice, self._count)
+        except WaitAsTold:
+            raise
         except (TryAgain, UnexpectedAnswer, RequestRefused) as error:
             self.log(f"Dynamics does not count the rows of a time, so that slices are cut by time alone: {error}")
             return windows_of_table(_CREATED, first, last, about, rows_per_slice)
@@ -126,6 +129,8 @@ class Begin:
         """
         try:
             return total_record_count(self.client, self.entity.entity)
+        except WaitAsTold:
+            raise
         except (TryAgain, UnexpectedAnswer, RequestRefused) as error:
             self.log(f"Dynamics does not tell how many rows there are, which only cuts the work less well: {error}")
             return None
@@ -240,17 +245,14 @@ class Begin:
 
         `whole` is how many rows the table has, where the feed tells.
         """
+        few = size_of_windows(0, self.settings.rows_per_slice)
+        # Asked for before the comparison, as nothing of the database may be held while Dynamics is asked.
+        total = self._total() if whole is None and feed.count() > few else whole
         with keys_to_fetch(self.database, self.entity, feed.keys()) as lacking:
-            if not self._is_most_of_table(lacking.count, whole):
+            if total is None or lacking.count <= few or 2 * lacking.count <= total:
                 size = size_of_chunks(lacking.count, self.settings.ids_per_slice)
                 return self._slices_of_ids(lacking.count, size, lacking.chunks(size))
         return self._table_slices()
-
-    def _is_most_of_table(self, count: int, whole: int | None) -> bool:
-        if count <= size_of_windows(count, self.settings.rows_per_slice):
-            return False
-        total = self._total() if whole is None else whole
-        return total is not None and 2 * count > total
 
     # --- named by a person -------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from dynamics_sync.dataverse.client import DataverseClient
 from dynamics_sync.dataverse.metadata import read_table
 from dynamics_sync.dataverse.organization import read_organization
 from dynamics_sync.entity import Entity
@@ -24,7 +25,7 @@ from dynamics_sync.forward.manifest import Manifest, read_manifest
 from dynamics_sync.forward.quiet import Quiet
 from dynamics_sync.forward.request import RunRequest, request_for_backfill, request_from_params
 from dynamics_sync.forward.transform import transform_slice
-from dynamics_sync.services import Services, recorded
+from dynamics_sync.services import Services, connected, recorded
 from dynamics_sync.staging import StagingFolder
 from dynamics_sync.store.database import MarketingDatabase
 from dynamics_sync.store.environments import check_environment
@@ -67,7 +68,8 @@ def begin(entity: Entity, services: Services, trigger: Trigger, cursor: Cursor) 
     run = resume_run(cursor, entity, trigger.run_id, datetime.now(UTC))
     with recorded(services, run) as database:
         begin_run(database, run, "backfill" if trigger.is_backfill else str(trigger.params.get("mode") or "changes"))
-        slices = _plan(entity, trigger.request(), run, services, database).slices
+        with connected(services, database, run) as client:
+            slices = _plan(entity, trigger.request(), run, services, client, database).slices
     forget_run(cursor)
     return run.run_key, [
         {"run_key": run.run_key, "slice": piece.number, "label": f"{piece.number} of {len(slices)}: {piece.label}"}
@@ -80,9 +82,10 @@ def _plan(
     request: RunRequest,
     run: RunIdentity,
     services: Services,
+    client: DataverseClient,
     database: MarketingDatabase,
 ) -> Manifest:
-    client, folder = services.dynamics(), services.folder(entity, run.run_key)
+    folder = services.folder(entity, run.run_key)
     is_new = not has_table(database, entity)
     for change in ensure_tables(database, entity):
         log.info("%s", change)
@@ -116,8 +119,11 @@ def _plan(
 
 def extract(entity: Entity, services: Services, reference: SliceReference) -> SliceReference:
     """Stage one slice, going on where an earlier try of the task stopped."""
-    with _opened(entity, services, reference["run_key"]) as opened:
-        extract_slice(opened.manifest, reference["slice"], opened.folder, services.dynamics(), log=log.info)
+    with (
+        _opened(entity, services, reference["run_key"]) as opened,
+        connected(services, opened.database, opened.manifest.run) as client,
+    ):
+        extract_slice(opened.manifest, reference["slice"], opened.folder, client, log=log.info)
     return reference
 
 

@@ -38,7 +38,7 @@ from dynamics_sync.reverse.manifest import (
 )
 from dynamics_sync.reverse.plan import PlanSummary, plan_entity, summarise, write_plan
 from dynamics_sync.reverse.request import request_from_params
-from dynamics_sync.services import Services, recorded
+from dynamics_sync.services import Services, connected, recorded
 from dynamics_sync.staging import StagingFolder
 from dynamics_sync.store.environments import check_environment
 from dynamics_sync.store.runs import begin_run, fail_run
@@ -95,8 +95,8 @@ def plan(entities: Sequence[Entity], services: Services, run_key: str) -> tuple[
         if not one.records:
             continue
         try:
-            with recorded(services, run.of(entity)) as database:
-                client = services.dynamics()
+            identity = run.of(entity)
+            with recorded(services, identity) as database, connected(services, database, identity) as client:
                 check_environment(database, asdict(read_organization(client)), is_first=False)
                 planned.append(plan_entity(entity, run, client, database, services.settings))
         except (EnvironmentChanged, TryAgain):
@@ -145,8 +145,7 @@ def apply(entities: Sequence[Entity], services: Services, reference: BatchRefere
     run, collected = read_collected(folder)
     entity = _named(entities, next(one for one in collected if one.entity == reference["entity"]))
     identity = run.of(entity)
-    with recorded(services, identity) as database:
-        client = services.dynamics()
+    with recorded(services, identity) as database, connected(services, database, identity) as client:
         # The plan may have waited for days, and the connection may lead elsewhere by now.
         check_environment(database, asdict(read_organization(client)), is_first=False)
         planned, _ = read_planned(folder)

@@ -117,6 +117,25 @@ def fail_run(db: MarketingDatabase, run: RunIdentity, error: SyncError | str) ->
         connection.execute(SYNC_RUN.update().where(_attempt(run), SYNC_RUN.c.state != "success").values(values))
 
 
+def hold_run(db: MarketingDatabase, run: RunIdentity, error: SyncError) -> None:
+    """Write the run as waiting, with the code and the text that say for what and until when."""
+    values = {"state": "waiting", "error_code": error.code, "error": str(error)}
+    with db.writing() as connection:
+        connection.execute(SYNC_RUN.update().where(_attempt(run), SYNC_RUN.c.state != "success").values(values))
+
+
+def go_on_with_run(db: MarketingDatabase, run: RunIdentity) -> None:
+    """Write a run that was waiting as running."""
+    waiting = sa.and_(_attempt(run), SYNC_RUN.c.state == "waiting")
+    with db.reading() as connection:
+        # Most have not waited, and looking locks nothing.
+        if not connection.execute(sa.select(sa.exists().where(waiting))).scalar_one():
+            return
+    values = {"state": "running", "error_code": None, "error": None}
+    with db.writing() as connection:
+        connection.execute(SYNC_RUN.update().where(waiting).values(values))
+
+
 def finish_run(db: MarketingDatabase, run: RunIdentity, deleted: int) -> Counts:
     """Sum the slices of the run, check the sum and write the run as successful, in one transaction.
 
@@ -166,7 +185,7 @@ def is_recorded(
 
 
 def run_state(db: MarketingDatabase, run: RunIdentity) -> str | None:
-    """Return running, success or failed; None if this attempt at the run was never begun."""
+    """Return running, waiting, success or failed; None if this attempt at the run was never begun."""
     ensure_sync_tables(db)
     with db.reading() as connection:
         return connection.execute(sa.select(SYNC_RUN.c.state).where(_attempt(run))).scalar_one_or_none()

@@ -1,4 +1,5 @@
-"""The sync's own tables: runs, slices, quarantine, environment; conflicts, history and plans of what goes both ways.
+"""The sync's own tables: runs, slices, quarantine, environment; conflicts, history and plans of what goes both ways;
+and how the limits of Dynamics are kept by all tasks together.
 
 Users read them with SQL, and decide there: `decision` of `sync_conflict` is theirs to write.
 """
@@ -39,7 +40,7 @@ SYNC_RUN = sa.Table(
         comment="One attempt at the run; new when it is cleared",
     ),
     sa.Column("mode", sa.String(50), nullable=False),
-    sa.Column("state", sa.String(10), nullable=False, comment="running, success, failed or refused"),
+    sa.Column("state", sa.String(10), nullable=False, comment="running, waiting, success or failed"),
     sa.Column("begun_at", Instant, nullable=False),
     sa.Column("finished_at", Instant),
     _count("read_rows"),
@@ -232,6 +233,45 @@ SYNC_ENVIRONMENT = sa.Table(
     sa.Column("url_name", sa.String(200), nullable=False),
     sa.Column("recorded_at", Instant, nullable=False),
     comment="The Dynamics organisation that all rows came from; one row at most",
+)
+
+
+SYNC_API_LIMIT = sa.Table(
+    "sync_api_limit",
+    _METADATA,
+    sa.Column("limit_id", sa.Integer, primary_key=True, autoincrement=False, comment="Always 1"),
+    sa.Column("allowed", sa.Integer, nullable=False, comment="How many tasks may talk to Dynamics at once just now"),
+    sa.Column("hint", sa.Integer, comment="How many Dynamics recommends: the last x-ms-dop-hint"),
+    sa.Column("paused_until", Instant, comment="Until then nobody asks Dynamics anything, as it said with a 429"),
+    sa.Column("lowered_at", Instant, comment="When a 429 last lowered `allowed`"),
+    sa.Column("raised_at", Instant, comment="When a quiet minute last raised `allowed`"),
+    comment="How fast Dynamics may be asked just now, by all tasks together; one row at most",
+)
+
+SYNC_API_PLACE = sa.Table(
+    "sync_api_place",
+    _METADATA,
+    sa.Column("holder", sa.Text, primary_key=True, comment="DAG, task, run, and the number of a mapped task"),
+    sa.Column("taken_at", Instant, nullable=False),
+    sa.Column("held_until", Instant, nullable=False, comment="Renewed while the task lives; then the place is free"),
+    comment="One row a task that talks to Dynamics just now",
+)
+
+SYNC_API_USE = sa.Table(
+    "sync_api_use",
+    _METADATA,
+    sa.Column("day", sa.Date, primary_key=True, comment="In UTC"),
+    sa.Column("dag_id", sa.String(250), primary_key=True),
+    sa.Column(
+        "requests",
+        sa.BigInteger,
+        nullable=False,
+        comment="HTTP requests, a $batch being one; counted before they are sent, some in advance while a task runs",
+    ),
+    sa.Column("calls", sa.BigInteger, nullable=False, comment="The same, with each call of a $batch counted"),
+    sa.Column("throttled", sa.BigInteger, nullable=False, comment="Answers with 429, parts of batches among them"),
+    sa.Column("seconds_waited", sa.Double, nullable=False, comment="How long tasks stood still in their worker slots"),
+    comment="What was asked of Dynamics: one row a day and DAG",
 )
 
 

@@ -356,3 +356,13 @@ def test_a_withdrawn_token_is_renewed_once(emulator, client) -> None:
     emulator.control.add_fault("token-expired-401", times=2, match="WhoAmI")
     with pytest.raises(errors.TokenRefused):
         who_am_i(client)
+
+
+def test_the_affinity_cookie_binds_nobody_to_one_server(emulator, client) -> None:
+    emulator.control.change_settings(servers=3, affinity_cookie=True)
+    answers = [client.send(Request("WhoAmI")) for _ in range(6)]
+    emulator.control.change_settings(servers=1)
+    assert all("ARRAffinity=" in answer.headers["Set-Cookie"] for answer in answers)
+    marks = [answer.headers["Set-Cookie"].partition(";")[0] for answer in answers]
+    assert len(set(marks)) == 3
+    assert marks[:3] == marks[3:]

@@ -182,9 +182,12 @@ def _instant(text: str) -> float:
 
 
 @contextmanager
-def bench_airflow(folder: Path) -> Iterator[BenchAirflow]:
-    """Serve an Airflow over this project's DAGs, with the catalogue of the benchmarks, until the block ends."""
-    installation = Installation(_project(folder / "project"))
+def bench_airflow(folder: Path, **options: int) -> Iterator[BenchAirflow]:
+    """Serve an Airflow over this project's DAGs, with the catalogue of the benchmarks, until the block ends.
+
+    `options` are those of the installation, for instance `parallelism`.
+    """
+    installation = Installation(_project(folder / "project"), **options)
     installation.prepare()
     figures = folder / "figures"
     figures.mkdir()

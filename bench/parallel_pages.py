@@ -19,10 +19,16 @@ _MOST = 1_000_000
 def measure(folder: Path) -> list[Figure]:
     """Copy with this project's DAG, then with the loop, which waits for each page before it asks for the next."""
     size = max(size for size in chosen_sizes() if size <= _MOST)
-    with bench_airflow(folder) as airflow:
+    # Tasks that wait for a slow Dynamics leave the cores to others.
+    with bench_airflow(folder, parallelism=AT_ONCE) as airflow:
         warm_up(airflow)
         with local_dynamics(size) as emulator:
-            change_settings(emulator, latency_milliseconds=LATENCY_MILLISECONDS, concurrency_limit=AT_ONCE)
+            change_settings(
+                emulator,
+                latency_milliseconds=LATENCY_MILLISECONDS,
+                concurrency_limit=AT_ONCE,
+                parallelism_hint=AT_ONCE,
+            )
             ours = copy_once(airflow, emulator, "postgres", size)
             print(f"  {size:,} leads, whole DAG run: {ours.seconds:.1f} s\n{ours.table()}", flush=True)
             loop = run_floor(emulator, new_target(airflow, "postgres", "one_after_another").url)

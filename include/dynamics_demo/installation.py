@@ -59,6 +59,8 @@ class Installation:
     """The folders of one local installation; `project` is the root of the clone."""
 
     project: Path = PROJECT
+    #: Tasks at once. Twice the two cores of a small machine, as a task waits for Dynamics or the database half its time.
+    parallelism: int = 4
 
     @property
     def folder(self) -> Path:
@@ -211,9 +213,8 @@ def airflow_environment(
         "CORE__PLUGINS_FOLDER": installation.project / "plugins",
         "CORE__LOAD_EXAMPLES": False,
         "CORE__EXECUTOR": "LocalExecutor",
-        # Twice the two cores of a small machine, as a task waits for Dynamics or the database half of its time.
-        "CORE__PARALLELISM": 4,
-        "CORE__MAX_ACTIVE_TASKS_PER_DAG": 4,
+        "CORE__PARALLELISM": installation.parallelism,
+        "CORE__MAX_ACTIVE_TASKS_PER_DAG": installation.parallelism,
         "CORE__TEST_CONNECTION": "Enabled",
         "CORE__FERNET_KEY": keys["fernet"],
         "CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USERNAME}:admin",

@@ -125,6 +125,7 @@ def test_a_429_to_one_task_holds_up_another_and_both_go_on(polite: Any, clock: C
     polite.copy(lead, reference, cursor)
     # The page that was staged is not read again.
     assert [SECOND_PAGE in path or "last" in path for path in polite.wire.sent if "/leads" in path] == [True, True]
+    assert (polite.last_run("lead")["state"], polite.last_run("lead")["error"]) == ("running", None)
     polite.finish(lead, trigger, run_key)
     done = polite.last_run("lead")
     assert (done["state"], done["inserted"], done["error_code"], done["error"]) == ("success", 5, None, None)

@@ -243,7 +243,8 @@ def test_what_only_cuts_the_work_is_waited_for_too(polite: Any, clock: Clock) ->
     polite.leads(3)
     polite.dynamics.control.change_settings(retry_after_seconds=300)
     polite.dynamics.control.add_fault("status-429", times=1, match="RetrieveTotalRecordCount")
-    with pytest.raises(Throttled):
+    # The call's own error, and not that of the next one, which would meet the pause.
+    with pytest.raises(Throttled, match="RetrieveTotalRecordCount"):
         polite.run("lead")
     clock.sleep(301)
     assert polite.run("lead")["inserted"] == 3

@@ -59,7 +59,7 @@ class Installation:
     """The folders of one local installation; `project` is the root of the clone."""
 
     project: Path = PROJECT
-    #: Tasks at once. Twice the two cores of a small machine, as a task waits for Dynamics or the database half its time.
+    #: Tasks at once. Twice the two cores of a small machine, as a task waits for others half of its time.
     parallelism: int = 4
 
     @property

@@ -137,6 +137,23 @@ def stop_process(record: ProcessRecord, *, patience: float = 30.0) -> bool:
     return bool(members)
 
 
+def members_of(record: ProcessRecord) -> list[psutil.Process]:
+    """Return the process and all that it started, as far as they run."""
+    return _members(record, _look_up(record))
+
+
+def signal_all(record: ProcessRecord, number: signal.Signals) -> list[int]:
+    """Send a signal to the process and to all that it started, also to what they start meanwhile; return their ids."""
+    reached: dict[int, psutil.Process] = {}
+    while new := [process for process in members_of(record) if process.pid not in reached]:
+        for process in new:
+            _send(process, number)
+            reached[process.pid] = process
+    if number is signal.SIGKILL:
+        psutil.wait_procs(list(reached.values()), timeout=5)
+    return sorted(reached)
+
+
 def _members(record: ProcessRecord, leader: psutil.Process | None) -> list[psutil.Process]:
     """The process, its descendants, and its session: children stay in there also when they outlive it."""
     found = {process.pid: process for process in _family(leader)}

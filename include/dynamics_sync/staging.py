@@ -114,8 +114,15 @@ class StagingFolder:
         try:
             file = self._at(name).open("rb")
         except FileNotFoundError:
-            message = f"the staged file {name} of this run is gone"
-            raise StagingGone(message, not_done="Nothing was written by this task") from None
+            message = f"the staged file {name} of this run is not in {self.path}"
+            next_step = StagingGone.next_step
+            if getattr(self.path, "protocol", "file") == "file":
+                next_step += (
+                    "; with workers on several machines first set `staging` in the Variable dynamics_sync to an object "
+                    "store that all of them reach, as this folder is looked for on the machine of each task"
+                )
+            not_done = "Nothing was written by this task"
+            raise StagingGone(message, not_done=not_done, next_step=next_step) from None
         with file:
             yield file
 

@@ -1,4 +1,4 @@
-"""One contract for every place that staging can be: a local folder, and Airflow's object storage."""
+"""One contract for every place that staging can be: a local folder, and Airflow's object storage, S3 among it."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -11,6 +11,8 @@ import pytest
 from airflow.sdk import ObjectStoragePath
 from airflow.sdk.io import attach
 from fsspec.implementations.memory import MemoryFileSystem
+from moto.server import ThreadedMotoServer
+from s3fs import S3FileSystem
 
 from dynamics_sync.errors import StagingGone
 from dynamics_sync.forward.cursor import new_run
@@ -26,10 +28,33 @@ TABLE = pa.table(
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 
 
-@pytest.fixture(params=["pathlib", "file", "memory"])
+@pytest.fixture(scope="module")
+def bucket() -> Iterator[str]:
+    """The URL of a bucket in a store that speaks S3, served by a thread; Airflow's `s3://` leads there."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    with pytest.MonkeyPatch.context() as patch:
+        # Whoever makes a client, fsspec's cache or Airflow, makes it of these.
+        words = {"ENDPOINT_URL": f"http://{host}:{port}", "ACCESS_KEY_ID": "any", "SECRET_ACCESS_KEY": "any"}
+        for name, value in words.items():
+            patch.setenv(f"AWS_{name}", value)
+        patch.setenv("NO_PROXY", "127.0.0.1")
+        store = S3FileSystem()
+        store.call_s3("create_bucket", Bucket="staging-bucket")
+        attach("s3", fs=store)
+        yield "s3://staging-bucket"
+        S3FileSystem.close_session(store.loop, store.s3)
+    server.stop()
+
+
+@pytest.fixture(params=["pathlib", "file", "memory", "s3"])
 def root(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StagingPath]:
     """A place for staging that does not exist yet, once of each kind."""
     match request.param:
+        case "s3":
+            # The store keeps what earlier tests wrote.
+            yield ObjectStoragePath(f"{request.getfixturevalue('bucket')}/{uuid4().hex}/staging")
         case "pathlib":
             yield tmp_path / "staging"
         case "file":
@@ -89,8 +114,26 @@ def test_what_is_not_there_is_an_error_with_a_next_step(folder: StagingFolder) -
     for read in reads:
         with pytest.raises(StagingGone) as caught:
             read("slice-0001/rows.parquet")
-        assert "slice-0001/rows.parquet" in str(caught.value)
-        assert "Clear the run from its task begin" in str(caught.value)
+        text = str(caught.value)
+        assert "slice-0001/rows.parquet" in text
+        assert str(folder.path) in text
+        assert "Clear the run from its task begin" in text
+        # Another machine's folder is the usual cause, where staging is a folder.
+        is_folder = getattr(folder.path, "protocol", "file") == "file"
+        assert ("set `staging` in the Variable dynamics_sync to an object store" in text) == is_folder
+
+
+def test_a_task_on_another_machine_is_seen_by_all_at_once(root: StagingPath, folder: StagingFolder) -> None:
+    """Each task opens staging anew: what it lists, finds or misses must not be what an earlier look left in a cache."""
+    assert not folder.exists("begin.json")
+    folder.write_json("slice-0001/extract.json", {})
+    list(folder.path.iterdir())
+    other = StagingFolder(type(root)(str(root)) / "lead" / folder.path.name)
+    other.write_json("begin.json", {"run": 1})
+    assert folder.exists("begin.json")
+    assert {path.name for path in folder.path.iterdir()} == {"begin.json", "slice-0001"}
+    other.remove_file("begin.json")
+    assert not folder.exists("begin.json")
 
 
 def test_exists_says_what_was_written(folder: StagingFolder) -> None:

@@ -10,9 +10,11 @@ from scale.site import LOGS, STORE_CONNECTION, Site, address_of, database_url
 #: How many tasks a worker runs at once.
 WORKER_TASKS = 2
 WORKERS = ("worker-1", "worker-2")
+#: Who takes the place of the first that dies.
+SUCCESSOR = "worker-3"
 
-#: After so many seconds without a heartbeat a task is lost. Airflow's own value, 300, suits a night's work; a task sends
-#: one every 5 seconds, so that a busy machine has several tries.
+#: After so many seconds without a heartbeat a task is lost. Airflow's own value, 300, suits a night's work; a task
+#: sends one every 5 seconds, so that a busy machine has several tries.
 HEARTBEAT_TIMEOUT = 30
 #: A message that a dead worker had taken, and whose task had not begun, is sent again after so many seconds.
 QUEUED_TIMEOUT = 120

@@ -40,7 +40,10 @@ class ObjectStore:
 
 def serve(port: int) -> None:
     """Serve an empty store; each object is a temporary file below TMPDIR that goes with the process."""
-    from moto.server import DomainDispatcherApplication, create_backend_app  # noqa: PLC0415 - the server only
+    from moto.moto_server.werkzeug_app import (  # noqa: PLC0415 - the server only
+        DomainDispatcherApplication,
+        create_backend_app,
+    )
     from werkzeug.serving import run_simple  # noqa: PLC0415 - the server only
 
     # Each object that lies on disk is an open file.

@@ -15,7 +15,7 @@ from dynamics_demo.airflow_api import AirflowApi
 from dynamics_demo.console import Progress
 from dynamics_demo.installation import USERNAME, read_password
 from dynamics_demo.problems import DemoError
-from dynamics_demo.processes import is_running, start_process, stop_process
+from dynamics_demo.processes import ProcessRecord, is_running, start_process, stop_process
 from dynamics_demo.services import Sample, Services
 from scale.environment import service_environment, steering_environment
 from scale.object_store import ObjectStore
@@ -67,9 +67,14 @@ class Servers:
         """Return a client of the broker."""
         return redis.Redis(host="127.0.0.1", port=self.ports["broker"])
 
+    def processes(self) -> Mapping[str, ProcessRecord]:
+        """Return the servers that were started, by name."""
+        found = {name: self.site.process_records.read(name) for name in _LAST}
+        return {name: record for name, record in found.items() if record}
+
     def check_alive(self) -> None:
         """Raise DemoError with the end of its log if a server has ended."""
-        for name in ("emulator", "broker", "object_store", *STEERING):
+        for name in _LAST:
             record = self.site.process_records.read(name)
             if record is None or not is_running(record):
                 message = f"{name} ended while it should run. The end of its log:\n{self._end_of_log(name)}"
@@ -90,7 +95,9 @@ class Servers:
     def _start_broker(self) -> None:
         command = [str(get_binary_path()), "--bind", "127.0.0.1", "--port", str(self.ports["broker"])]
         # It keeps nothing when it ends, as nothing of a demo is to be found by the next.
-        self._start("broker", [*command, "--save", "", "--dir", str(self.site.folder)], service_environment(Path("/tmp")))  # noqa: S108
+        self._start(
+            "broker", [*command, "--save", "", "--dir", str(self.site.folder)], service_environment(self.site.folder)
+        )
         self._wait_for("broker", self._broker_answers)
 
     def _start_object_store(self) -> None:

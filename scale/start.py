@@ -20,6 +20,7 @@ from dynamics_demo.settings_file import (
     read_settings,
     with_local_values,
 )
+from scale.control import send_plainly
 from scale.environment import WORKERS
 from scale.marketing import open_marketing
 from scale.object_store import ObjectStore
@@ -43,7 +44,7 @@ class Size:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """What runs and is ready; `about` is the local Dynamics' connection.json."""
+    """What runs and is ready: `workers` are those that live; `about` is the local Dynamics' connection.json."""
 
     site: Site
     servers: Servers
@@ -52,8 +53,12 @@ class Started:
     dynamics: DynamicsApi
     marketing: MarketingDatabase
     store: ObjectStore
-    workers: Mapping[str, ProcessRecord]
+    workers: dict[str, ProcessRecord]
     entity: Entity
+
+    def start_worker(self, name: str) -> None:
+        """Start a worker on a machine of its own."""
+        self.workers[name] = start_worker(self.site, self.servers.ports, name, self.about["ca_file"])
 
 
 def start_everything(site: Site, size: Size, first_port: int) -> Started:
@@ -65,7 +70,9 @@ def start_everything(site: Site, size: Size, first_port: int) -> Started:
     servers = Servers(site, choose_ports(first_port))
     servers.start(size.rows)
     airflow = servers.airflow()
-    servers.wait_until(lambda: not airflow.missing_components() and servers.dynamics(), "Airflow and the local Dynamics")
+    servers.wait_until(
+        lambda: not airflow.missing_components() and servers.dynamics(), "Airflow and the local Dynamics"
+    )
     about = servers.dynamics() or {}
     workers = {name: start_worker(site, servers.ports, name, about["ca_file"]) for name in WORKERS}
     marketing = open_marketing(site, servers.ports)
@@ -73,10 +80,10 @@ def start_everything(site: Site, size: Size, first_port: int) -> Started:
     (entity,) = read_entities(site.catalogue)
     servers.wait_until(lambda: _is_listed(airflow, entity.dag_id), f"the DAG {entity.dag_id}")
     servers.wait_until(lambda: _joined(servers) == len(WORKERS), f"{len(WORKERS)} workers")
+    send_plainly(about)
+    airflow.unpause(entity.dag_id)
     say(f"  Airflow's {', '.join(STEERING)} and {' and '.join(WORKERS)} run; the UI is {airflow.address}")
-    return Started(
-        site, servers, airflow, about, DynamicsApi(about), marketing, servers.store(), workers, entity
-    )
+    return Started(site, servers, airflow, about, DynamicsApi(about), marketing, servers.store(), workers, entity)
 
 
 def _lay_out_dynamics(site: Site, rows: int) -> None:
@@ -99,7 +106,9 @@ def _settings(
         conn_extra={"region_name": "us-east-1", "endpoint_url": servers.store().url},
     )
     variables = tuple(
-        variable.model_copy(update={"variable_value": {**variable.variable_value, "rows_per_slice": size.rows_per_slice}})
+        variable.model_copy(
+            update={"variable_value": {**variable.variable_value, "rows_per_slice": size.rows_per_slice}}
+        )
         for variable in settings.variables
     )
     return settings.model_copy(update={"connections": (*settings.connections, store), "variables": variables})

@@ -23,10 +23,14 @@ class Try:
     ended: float
 
     @property
+    def step(self) -> str:
+        """The task without the group that it stands in, such as `extract`."""
+        return self.task.rpartition(".")[2]
+
+    @property
     def name(self) -> str:
         """The task as a person calls it, such as `extract 7`; slices count from 1."""
-        step = self.task.rpartition(".")[2]
-        return step if self.map_index < 0 else f"{step} {self.map_index + 1}"
+        return self.step if self.map_index < 0 else f"{self.step} {self.map_index + 1}"
 
     @property
     def seconds(self) -> float:
@@ -49,8 +53,8 @@ def read_tries(airflow: AirflowApi, run: Run) -> list[Try]:
 
 
 def lost_tries(tries: Sequence[Try], worker: str) -> list[Try]:
-    """Return the tries that ended with the worker that was killed."""
-    return [one for one in tries if one.worker == worker and one.state not in ("success", "running", "queued")]
+    """Return the tries that ended with a worker that was killed."""
+    return [one for one in tries if one.worker == worker and one.state != "success"]
 
 
 def _rows(airflow: AirflowApi, run: Run) -> Iterator[Mapping[str, Any]]:

@@ -30,7 +30,14 @@ def start_worker(site: Site, ports: Mapping[str, int], name: str, ca_file: str) 
     _lay_out(site, home, ca_file)
     return start_process(
         name,
-        [str(Path(sys.executable).parent / "airflow"), "celery", "worker", "--skip-serve-logs", "--celery-hostname", name],
+        [
+            str(Path(sys.executable).parent / "airflow"),
+            "celery",
+            "worker",
+            "--skip-serve-logs",
+            "--celery-hostname",
+            name,
+        ],
         environment=worker_environment(site, ports, name),
         folder=home / "work",
         log=site.log_of(name),
@@ -59,6 +66,6 @@ def footprint(record: ProcessRecord) -> Footprint:
         try:
             memory += getattr(process.memory_full_info(), "pss", 0) or process.memory_info().rss
             seconds += sum(process.cpu_times()[:4])
-        except psutil.NoSuchProcess:
-            continue  # It ended while it was looked at.
+        except psutil.Error:
+            continue  # It ended while it was looked at, or does not let itself be looked at.
     return Footprint(memory / 2**20, seconds)

@@ -5,14 +5,18 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from dynamics_demo.airflow_api import Run
 from dynamics_demo.console import Progress, say
 from dynamics_demo.problems import DemoError
 from dynamics_demo.processes import ProcessRecord, is_running, signal_all
-from scale.start import Started
 from scale.tasks import Try, instant, path_of, read_latest, read_tries
 from scale.workers import footprint
+
+if TYPE_CHECKING:
+    # What it imports is installed for the demo only, while the report and its tests do without.
+    from scale.start import Started
 
 _EVERY = 1.0
 _DEADLINE = 3 * 3600.0
@@ -77,7 +81,7 @@ class Watched:
 class Copying:
     """One run; the blows fall in their order."""
 
-    started: Started
+    started: "Started"
     label: str
     blows: Sequence[Blow] = ()
     clock: Callable[[], float] = time.time

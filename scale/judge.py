@@ -3,12 +3,16 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import TYPE_CHECKING
 
 from dynamics_demo.comparison import Comparison, Difference, compare_pages
 from dynamics_demo.console import Progress
 from dynamics_demo.problems import DifferenceError
 from scale.copying import Watched
-from scale.start import Started
+
+if TYPE_CHECKING:
+    # What it imports is installed for the demo only, while the report and its tests do without.
+    from scale.start import Started
 
 #: How many leads are changed before the second run.
 EDITS = 100
@@ -34,7 +38,7 @@ class Books:
         return f"read {self.counts['read_rows']:,} = {parts}"
 
 
-def check_books(started: Started, watched: Watched, expected: Mapping[str, int]) -> Books:
+def check_books(started: "Started", watched: Watched, expected: Mapping[str, int]) -> Books:
     """Read the books of a run; DifferenceError if they do not add up, or are not as `expected` says.
 
     `expected` holds columns of `sync_run`, and `rows`, how many the table must have.
@@ -54,7 +58,7 @@ def check_books(started: Started, watched: Watched, expected: Mapping[str, int])
     return books
 
 
-def _read_books(started: Started, watched: Watched) -> Books:
+def _read_books(started: "Started", watched: Watched) -> Books:
     marketing, entity = started.marketing, started.entity
     run_id = [watched.run.run_id]
     columns = ", ".join(("read_rows", *_ROUTES, "deleted"))
@@ -66,7 +70,7 @@ def _read_books(started: Started, watched: Watched) -> Books:
     return Books(counts, rows, keys, slices)
 
 
-def compare_values(started: Started, label: str) -> Comparison:
+def compare_values(started: "Started", label: str) -> Comparison:
     """Compare each value of each row on both sides; DifferenceError with the first that differ."""
     progress = Progress(label)
     result = compare_pages(
@@ -80,7 +84,7 @@ def compare_values(started: Started, label: str) -> Comparison:
     return result
 
 
-def edit_leads(started: Started) -> Sequence[str]:
+def edit_leads(started: "Started") -> Sequence[str]:
     """Change leads in Dynamics; returns their keys."""
     rows = started.dynamics.rows(started.entity.name, (started.entity.key,), "statecode eq 0")
     keys = [str(row[started.entity.key]) for row in islice(rows, EDITS)]
@@ -89,7 +93,7 @@ def edit_leads(started: Started) -> Sequence[str]:
     return keys
 
 
-def compare_versions(started: Started) -> int:
+def compare_versions(started: "Started") -> int:
     """Compare the version of each row on both sides, which Dynamics raises with each change; returns how many.
 
     DifferenceError if a row is missing, older or unknown there. Costs a narrow read where all values cost a wide one.
@@ -107,13 +111,13 @@ def compare_versions(started: Started) -> int:
     return rows
 
 
-def edited_titles(started: Started) -> int:
+def edited_titles(started: "Started") -> int:
     """How many rows here have a value that the demo wrote in Dynamics."""
     query = 'SELECT count(*) FROM "lead" WHERE topic LIKE ?'
     return started.marketing.number(query, ["Edited for the scale demo, %"])
 
 
-def sizes_of_tables(started: Started) -> Mapping[str, int]:
+def sizes_of_tables(started: "Started") -> Mapping[str, int]:
     """Bytes of each table in the marketing database, with indexes and all."""
     query = (
         "SELECT relname AS name, pg_total_relation_size(oid) AS bytes FROM pg_class"
@@ -122,7 +126,7 @@ def sizes_of_tables(started: Started) -> Mapping[str, int]:
     return {str(row["name"]): int(row["bytes"]) for row in started.marketing.rows(query)}
 
 
-def _difference(started: Started, key: str, there: str, here: str) -> Difference:
+def _difference(started: "Started", key: str, there: str, here: str) -> Difference:
     return Difference(started.entity.name, key, "", there, here)
 
 

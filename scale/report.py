@@ -52,8 +52,8 @@ def as_summary(findings: Findings) -> str:
     """What is printed at the end, in one line."""
     lost = len(lost_of(findings.copy))
     return (
-        f"{findings.rows:,} rows were copied in {findings.copy.seconds:.0f} s; {lost} tasks died with their workers and "
-        f"were repeated. Nothing is missing, nothing is there twice, {findings.values:,} values are equal."
+        f"{findings.rows:,} rows were copied in {findings.copy.seconds:.0f} s; {lost} tasks died with their workers "
+        f"and were repeated. Nothing is missing, nothing is there twice, {findings.values:,} values are equal."
     )
 
 
@@ -98,8 +98,8 @@ def _death(death: Death, watched: Watched) -> str:
     blow = death.blow
     then = f"{blow.successor} was started in its place" if blow.successor else "nobody took its place"
     return (
-        f"* {blow.worker}, {death.at - watched.began:.0f} s after the run began, with all its {death.processes} processes: "
-        f"*{blow.step}* had ended for {death.slices_done} of {death.slices} slices, and it was at "
+        f"* {blow.worker}, {death.at - watched.began:.0f} s after the run began, with all its {death.processes} "
+        f"processes: *{blow.step}* had ended for {death.slices_done} of {death.slices} slices, and it was at "
         f"{', '.join(death.running)}; {then}."
     )
 
@@ -120,9 +120,9 @@ def _comparison(findings: Findings) -> str:
 * The books of the copy, from `sync_run`: {books.as_text()}; {books.slices} slices, each loaded once.
 * The table has {books.rows:,} rows with {books.keys:,} different keys. Dynamics has {findings.rows:,} leads.
 * All {findings.values:,} values of all rows were read from both sides, by a way of the judge's own, and are equal.
-* Then {findings.edits} leads were edited in Dynamics, and a second run was made, by the worker that was left. Its books:
-  {second.as_text()}. Afterwards all {findings.versions:,} rows had the same version on both sides, and {findings.edits}
-  of them the edited value.
+* Then {findings.edits} leads were edited in Dynamics, and the worker that was left made a second run. Its books:
+  {second.as_text()}. Afterwards all {findings.versions:,} rows had the same version on both sides,
+  and {findings.edits} of them the edited value.
 * Staging was empty after each run."""
 
 

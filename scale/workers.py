@@ -26,8 +26,7 @@ class Footprint:
 
 def start_worker(site: Site, ports: Mapping[str, int], name: str, ca_file: str) -> ProcessRecord:
     """Lay out a machine and start its worker, which answers once it has joined the others at the broker."""
-    home = site.machine(name)
-    _lay_out(site, home, ca_file)
+    home = lay_out(site, name, ca_file)
     return start_process(
         name,
         [
@@ -45,7 +44,9 @@ def start_worker(site: Site, ports: Mapping[str, int], name: str, ca_file: str) 
     )
 
 
-def _lay_out(site: Site, home: Path, ca_file: str) -> None:
+def lay_out(site: Site, name: str, ca_file: str) -> Path:
+    """Make the folders of a machine, with code and certificate of its own, and return the one that holds them."""
+    home = site.machine(name)
     shutil.rmtree(home, ignore_errors=True)
     for folder in ("airflow", "home", "tmp", "work"):
         (home / folder).mkdir(parents=True)
@@ -57,6 +58,7 @@ def _lay_out(site: Site, home: Path, ca_file: str) -> None:
     shutil.copy(ca_file, home / "work" / "ca.pem")
     # Whoever staged in AIRFLOW_HOME, as is the default, would have to make a folder where a file is.
     (home / "airflow" / "dynamics_staging").write_text("Nothing may be staged on this machine.\n", encoding="utf-8")
+    return home
 
 
 def footprint(record: ProcessRecord) -> Footprint:

@@ -11,7 +11,6 @@ import pytest
 from airflow.sdk import ObjectStoragePath
 from airflow.sdk.io import attach
 from fsspec.implementations.memory import MemoryFileSystem
-from moto.server import ThreadedMotoServer
 from s3fs import S3FileSystem
 
 from dynamics_sync.errors import StagingGone
@@ -28,33 +27,14 @@ TABLE = pa.table(
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 
 
-@pytest.fixture(scope="module")
-def bucket() -> Iterator[str]:
-    """The URL of a bucket in a store that speaks S3, served by a thread; Airflow's `s3://` leads there."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    with pytest.MonkeyPatch.context() as patch:
-        # Whoever makes a client, fsspec's cache or Airflow, makes it of these.
-        words = {"ENDPOINT_URL": f"http://{host}:{port}", "ACCESS_KEY_ID": "any", "SECRET_ACCESS_KEY": "any"}
-        for name, value in words.items():
-            patch.setenv(f"AWS_{name}", value)
-        patch.setenv("NO_PROXY", "127.0.0.1")
-        store = S3FileSystem()
-        store.call_s3("create_bucket", Bucket="staging-bucket")
-        attach("s3", fs=store)
-        yield "s3://staging-bucket"
-        S3FileSystem.close_session(store.loop, store.s3)
-    server.stop()
-
-
 @pytest.fixture(params=["pathlib", "file", "memory", "s3"])
 def root(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StagingPath]:
     """A place for staging that does not exist yet, once of each kind."""
     match request.param:
         case "s3":
+            attach("s3", fs=S3FileSystem())
             # The store keeps what earlier tests wrote.
-            yield ObjectStoragePath(f"{request.getfixturevalue('bucket')}/{uuid4().hex}/staging")
+            yield ObjectStoragePath(f"{request.getfixturevalue('s3_bucket')}/{uuid4().hex}/staging")
         case "pathlib":
             yield tmp_path / "staging"
         case "file":

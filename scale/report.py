@@ -162,7 +162,7 @@ def _workers(findings: Findings) -> str:
 def _figures(findings: Findings) -> str:
     taken, millions = findings.copy.taken, findings.rows / 1_000_000
     rows = [
-        ("seconds of the copy, with the death", f"{findings.copy.seconds:,.0f}", ""),
+        ("seconds of the copy, with the deaths", f"{findings.copy.seconds:,.0f}", ""),
         ("requests to Dynamics", f"{findings.requests:,}", _per(findings.requests, millions)),
         ("requests of the second run", f"{findings.second_requests:,}", _per(findings.second_requests, millions)),
         ("staged objects seen", f"{len(taken.objects):,}", _per(len(taken.objects), millions)),

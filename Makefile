@@ -22,8 +22,15 @@ NODE_STAMP := $(NODE_CLIENT)/node_modules/.package-lock.json
 # dlt and what the floor loop needs: rivals of the benchmark, in an environment of their own.
 RIVALS := build/bench-venv
 RIVALS_STAMP := $(RIVALS)/.installed
+# Airflow's providers for Celery and S3, a broker and an object store: in an environment of their own too, as Airflow
+# looks at each provider that is installed whenever it starts.
+SCALE := build/scale-venv
+SCALE_STAMP := $(SCALE)/.installed
 # requirements.txt is named too, as uv remembers what a pyproject.toml led to while only that other file changes.
-COMPILE := $(UV) pip compile pyproject.toml requirements.txt --all-extras --group dev --universal --python-version 3.11 --no-annotate --no-header -q
+# The scale demo takes the tested set and adds to it.
+RESOLVE := $(UV) pip compile --universal --python-version 3.11 --no-annotate --no-header -q
+COMPILE := $(RESOLVE) pyproject.toml requirements.txt --all-extras --group dev
+COMPILE_SCALE := $(RESOLVE) scale/requirements.in constraints.txt
 
 .PHONY: help
 help: ## List these targets
@@ -82,14 +89,17 @@ types: $(STAMP) ## Check types with mypy in strict mode
 .PHONY: lock
 lock: $(STAMP) ## Resolve the requirements anew and write constraints.txt
 	@$(COMPILE) --upgrade -o constraints.txt
+	@$(COMPILE_SCALE) --upgrade -o scale/requirements.txt
 
 .PHONY: lock-check
 lock-check: $(STAMP) ## Check that constraints.txt is what satisfies the requirements; newer releases do not matter
-	@copy=$$(mktemp); trap 'rm -f "$$copy"' EXIT; cp constraints.txt "$$copy"; \
-	$(COMPILE) --offline -o "$$copy" 2>/dev/null || $(COMPILE) -o "$$copy" \
-		|| { echo "constraints.txt could not be checked: the requirements contradict each other, or no package index answers"; exit 1; }; \
-	diff constraints.txt "$$copy" \
-		|| { echo "constraints.txt is not what satisfies requirements.txt and pyproject.toml. Next: make lock"; exit 1; }
+	@copy=$$(mktemp); trap 'rm -f "$$copy"' EXIT; \
+	check() { lock=$$1; shift; cp "$$lock" "$$copy"; \
+		"$$@" --offline -o "$$copy" 2>/dev/null || "$$@" -o "$$copy" \
+			|| { echo "$$lock could not be checked: the requirements contradict each other, or no package index answers"; exit 1; }; \
+		diff "$$lock" "$$copy" \
+			|| { echo "$$lock is not what satisfies the requirements. Next: make lock"; exit 1; }; }; \
+	check constraints.txt $(COMPILE); check scale/requirements.txt $(COMPILE_SCALE)
 
 .PHONY: emulator
 emulator: $(STAMP) ## Run the local Dynamics alone, in the foreground (ROWS=12000 PORT=8443 CONTROL_PORT=8444 PROFILE=standard SEED=7 FOLDER=.local/emulator)
@@ -106,6 +116,20 @@ $(RIVALS_STAMP): bench/requirements.txt | $(STAMP)
 bench: $(STAMP) $(RIVALS_STAMP) ## Measure the sync side by side with other ways and print a report (ONLY=incremental for one part; BENCH_ROWS=10000000 for a further size; ARGS='--write docs/benchmarks.md' keeps it)
 	@$(BIN)/python -m bench $(if $(ONLY),--only $(ONLY)) $(ARGS)
 
+$(SCALE_STAMP): scale/requirements.txt | $(STAMP)
+	@echo "Installing packages into $(SCALE)"
+	@$(UV) venv --quiet --clear --python $(BIN)/python $(SCALE)
+	@VIRTUAL_ENV=$(SCALE) $(UV) pip install --quiet -r scale/requirements.txt -e .
+	@touch $@
+
+.PHONY: scale-demo
+scale-demo: $(SCALE_STAMP) ## Copy 1,000,000 rows with CeleryExecutor, workers on machines of their own and an object store, kill workers meanwhile, and compare (ROWS=50000; ARGS='--write docs/scale-demo.md' keeps the report)
+	@exec $(SCALE)/bin/python -m scale run --rows $(or $(ROWS),1000000) $(ARGS)
+
+.PHONY: scale-stop
+scale-stop: ## End what a scale demo left running, should it have been killed itself
+	@if test -d .local-scale; then $(SCALE)/bin/python -m scale stop; else echo "Nothing was running."; fi
+
 .PHONY: soak
 soak: $(STAMP) ## Play thousands of random edits, runs and crashes on both sides and check the promises and the laws of the merge (EXAMPLES=5000)
 	@SOAK_EXAMPLES=$(or $(EXAMPLES),5000) $(BIN)/pytest -n 2 tests/promises/test_two_way_machine.py tests/dynamics_sync/store/test_three_way_laws.py $(ARGS)
@@ -117,4 +141,5 @@ bench-emulator: $(STAMP) ## Measure the local Dynamics and print a table (ROWS=1
 .PHONY: clean
 clean: ## End what runs, and remove its data and all caches; .venv stays
 	@if test -d .local; then $(BIN)/python -m dynamics_demo stop; fi
-	@rm -rf .local .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	@if test -d .local-scale -a -x $(SCALE)/bin/python; then $(SCALE)/bin/python -m scale stop; fi
+	@rm -rf .local .local-scale .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

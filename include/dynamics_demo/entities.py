@@ -5,13 +5,16 @@ The sync has a reader of its own, which the judge must not lean on.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+# What is derived is asked for with each value of each row, so it is kept, for which a class needs a `__dict__`.
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True)
 class Field:
     """A field: its name in Dynamics, its column without endings, its type, and what else it fills."""
 
@@ -22,12 +25,12 @@ class Field:
     has_name: bool = False
     is_optional: bool = False
 
-    @property
+    @cached_property
     def wire_name(self) -> str:
         """Its name in a row of the Web API."""
         return f"_{self.name}_value" if self.type == "lookup" else self.name
 
-    @property
+    @cached_property
     def columns(self) -> tuple[str, ...]:
         """The columns that it fills."""
         match self.type:
@@ -43,7 +46,7 @@ class Field:
                 return (self.column,)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Entity:
     """One file of the catalogue."""
 
@@ -67,7 +70,7 @@ class Entity:
         """The id of its DAG."""
         return f"dynamics_{self.name}"
 
-    @property
+    @cached_property
     def columns(self) -> tuple[str, ...]:
         """All columns that Dynamics' values fill, the key first and the version last."""
         return (
@@ -75,6 +78,11 @@ class Entity:
             *(column for field in self.fields for column in field.columns),
             "crm_version",
         )
+
+    @cached_property
+    def types(self) -> Mapping[str, str]:
+        """The type of the field that fills a column, by column."""
+        return {column: field.type for field in self.fields for column in field.columns}
 
 
 #: The DAG that writes to Dynamics: it is no entity's own, and runs after those of all that go both ways.

@@ -42,11 +42,16 @@ class MarketingDatabase:
         return self.kind is Marketing.SQLITE
 
     @property
+    def url(self) -> str:
+        """The libpq URL of the PostgreSQL database."""
+        return postgres_url(self.socket_folder, "marketing")
+
+    @property
     def place(self) -> str:
         """Where it is, and how to open it."""
         if self.kind is Marketing.SQLITE:
             return f"sqlite3 {self.file}"
-        return f'{postgres_program("psql")} "{postgres_url(self.socket_folder, "marketing")}"'
+        return f'{postgres_program("psql")} "{self.url}"'
 
     def connection(self) -> Connection:
         """Return the Airflow connection that leads to it."""
@@ -67,7 +72,7 @@ class MarketingDatabase:
                 connection.execute("PRAGMA query_only = on")
                 yield from (dict(row) for row in connection.execute(query, parameters))
             return
-        with psycopg.connect(postgres_url(self.socket_folder, "marketing"), row_factory=dict_row) as connection:
+        with psycopg.connect(self.url, row_factory=dict_row) as connection:
             yield from connection.execute(query.replace("?", "%s").encode(), parameters)
 
     def write(self, statement: str, parameters: Sequence[str] = ()) -> int:
@@ -75,7 +80,7 @@ class MarketingDatabase:
         if self.kind is Marketing.SQLITE:
             with _open_sqlite(self.file) as connection, connection:
                 return connection.execute(statement, parameters).rowcount
-        with psycopg.connect(postgres_url(self.socket_folder, "marketing")) as database:
+        with psycopg.connect(self.url) as database:
             return database.execute(statement.replace("?", "%s").encode(), parameters).rowcount
 
     def number(self, query: str, parameters: Sequence[str] = ()) -> int:

@@ -8,7 +8,8 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,6 +17,9 @@ import psutil
 
 #: Start times come from the kernel's clock ticks; two readings of one differ by less than this (seconds).
 _SAME_START = 1.0
+
+#: Seconds that it may take until a signal has done its work.
+_SIGNAL_MAY_TAKE = 5.0
 
 #: They are meant to outlive us; Python would warn of each one that is dropped while it runs.
 _STARTED: dict[int, subprocess.Popen[bytes]] = {}
@@ -135,6 +139,42 @@ def stop_process(record: ProcessRecord, *, patience: float = 30.0) -> bool:
     if started is not None and started.poll() is not None:
         del _STARTED[record.pid]
     return bool(members)
+
+
+def members_of(record: ProcessRecord) -> list[psutil.Process]:
+    """Return the process and all that it started, as far as they run."""
+    return _members(record, _look_up(record))
+
+
+def signal_all(record: ProcessRecord, number: signal.Signals) -> list[int]:
+    """Send a signal to the process and to all that it started, also to what they start meanwhile; return their ids.
+
+    After SIGSTOP none of them does anything more, after SIGKILL none is left.
+    """
+    reached: dict[int, psutil.Process] = {}
+    while new := [process for process in members_of(record) if process.pid not in reached]:
+        for process in new:
+            _send(process, number)
+            reached[process.pid] = process
+    if number is signal.SIGKILL:
+        psutil.wait_procs(list(reached.values()), timeout=_SIGNAL_MAY_TAKE)
+    if number is signal.SIGSTOP:
+        _wait_until_still(reached.values())
+    return sorted(reached)
+
+
+def _wait_until_still(processes: Iterable[psutil.Process]) -> None:
+    """A busy machine delivers a signal when it gets to it."""
+    until = time.monotonic() + _SIGNAL_MAY_TAKE
+    while any(_is_moving(process) for process in processes) and time.monotonic() < until:
+        time.sleep(0.01)
+
+
+def _is_moving(process: psutil.Process) -> bool:
+    try:
+        return process.status() not in (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _members(record: ProcessRecord, leader: psutil.Process | None) -> list[psutil.Process]:

@@ -7,7 +7,7 @@ that a killed task left half-written is written again under the same name before
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import IO, Any, Protocol, Self
@@ -126,8 +126,15 @@ class StagingFolder:
         try:
             file = self._at(name).open("rb")
         except FileNotFoundError:
-            message = f"the staged file {name} of this run is gone"
-            raise StagingGone(message, not_done="Nothing was written by this task") from None
+            message = f"the staged file {name} of this run is not in {self.path}"
+            next_step = StagingGone.next_step
+            if getattr(self.path, "protocol", "file") == "file":
+                next_step += (
+                    "; with workers on several machines first set `staging` in the Variable dynamics_sync to an object "
+                    "store that all of them reach, as this folder is looked for on the machine of each task"
+                )
+            not_done = "Nothing was written by this task"
+            raise StagingGone(message, not_done=not_done, next_step=next_step) from None
         with file:
             yield file
 
@@ -135,6 +142,12 @@ class StagingFolder:
 def remove_tree(path: StagingPath) -> None:
     """Remove a folder and what is in it; a folder that is not there is no error."""
     if not path.exists():
+        return
+    place: Any = path
+    if store := getattr(place, "fs", None):
+        # An object store removes a thousand files with one request; one by one, those of a million rows take a minute.
+        with suppress(FileNotFoundError):
+            store.rm(place.path, recursive=True)
         return
     for child in list(path.iterdir()):
         if child.is_dir():

@@ -12,7 +12,15 @@ from pathlib import Path
 import psutil
 import pytest
 
-from dynamics_demo.processes import ProcessRecord, ProcessRecords, is_running, start_process, stop_process
+from dynamics_demo.processes import (
+    ProcessRecord,
+    ProcessRecords,
+    is_running,
+    members_of,
+    signal_all,
+    start_process,
+    stop_process,
+)
 
 _SLEEPER = "import time; time.sleep(60)"
 #: Starts a child of its own, writes its number, and waits.
@@ -140,3 +148,17 @@ def test_a_record_can_be_forgotten(start: Start, records: ProcessRecords) -> Non
     records.forget("child")
     records.forget("child")
     assert records.read("child") is None
+
+
+def test_a_whole_machine_can_be_held_still_and_killed(start: Start, tmp_path: Path) -> None:
+    record = start(_PARENT + _SLEEPER)
+    child = psutil.Process(int(_first_line(tmp_path / "child.log")))
+    stranger = start(_SLEEPER)
+    assert {process.pid for process in members_of(record)} == {record.pid, child.pid}
+    assert signal_all(record, signal.SIGSTOP) == sorted([record.pid, child.pid])
+    assert child.status() == psutil.STATUS_STOPPED
+    assert signal_all(record, signal.SIGKILL) == sorted([record.pid, child.pid])
+    assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
+    assert not is_running(record)
+    assert members_of(record) == []
+    assert is_running(stranger)

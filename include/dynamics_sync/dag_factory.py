@@ -93,8 +93,9 @@ def _wire(entity: Entity) -> None:
 
         return airflow_tasks.transform(entity, reference)
 
-    # Merges into one table happen one after another; more of them would only wait for each other in worker slots.
-    @sync_task(task_id="load", map_index_template=_SLICE, max_active_tis_per_dag=1)
+    # Merges into one table happen one after another. The next one waits at the door, so that no time is lost until the
+    # scheduler looks again; more of them would only fill worker slots.
+    @sync_task(task_id="load", map_index_template=_SLICE, max_active_tis_per_dag=2)
     def load(reference: Any) -> dict[str, int]:
         """Merge the slice into the marketing database, in one transaction."""
         from dynamics_sync import airflow_tasks  # noqa: PLC0415 - see above

@@ -4,6 +4,7 @@ What has to outlive it, it asks the steering process to keep, as Airflow's worke
 """
 
 import json
+import logging
 import os
 import sys
 from typing import Any
@@ -29,6 +30,15 @@ def say(**words: Any) -> None:
     """Tell the steering process something."""
     _PIPE.write(json.dumps(words) + "\n")
     _PIPE.flush()
+
+
+class TellsPages(logging.Handler):
+    """Says of each page that it is staged, and goes on when it is told to."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.getMessage().startswith("Page "):
+            say(staged=record.getMessage())
+            json.loads(sys.stdin.readline())
 
 
 class Kept:
@@ -63,6 +73,7 @@ def main() -> None:
     """Do tasks until the standard input ends."""
     given = services(json.loads(sys.stdin.readline()))
     entity = load_catalogue().entity("lead")
+    tasks.log.addHandler(TellsPages())
     say(ready=True)
     while line := sys.stdin.readline():
         order = json.loads(line)
@@ -70,7 +81,7 @@ def main() -> None:
             case "begin":
                 done: Any = tasks.begin(entity, given, tasks.Trigger("run 1"), Kept("begin"))
             case "extract":
-                done = tasks.extract(entity, given, order["slice"], Kept(order["slice"]["label"]))
+                done = tasks.extract(entity, given, order["slice"])
             case "transform":
                 done = tasks.transform(entity, given, order["slice"])
             case "load":

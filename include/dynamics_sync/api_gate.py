@@ -93,10 +93,11 @@ class SharedGate:
 
     def throttled(self, seconds: float | None) -> None:
         """Let all tasks pause, at once."""
-        now = self._database.now()
         self._trusted_until = None
         self._use = replace(self._use, throttled=self._use.throttled + 1)
         with changing(self._database) as connection:
+            # Now that the others wait: until then a merge may have held SQLite's one lock.
+            now = self._database.now()
             shared = read_shared(connection, now)
             limit = self._limit(shared, now).throttled(now, seconds, len(shared.holders))
             write_limit(connection, limit)
@@ -128,7 +129,7 @@ class SharedGate:
             shared = read_shared(connection, now)
         wait = self._obstacle(shared, now)
         if wait is None and self._has_to_write(shared, now):
-            wait = self._register(now)
+            wait = self._register()
         if wait is not None and isinstance(wait.error, NoPlaceFree) and self._caller.task in shared.holders:
             # There are too many places; this one may be that of an earlier try, which was killed.
             self.leave()
@@ -181,8 +182,9 @@ class SharedGate:
             or self._limit(shared, now) != shared.limit
         )
 
-    def _register(self, now: datetime) -> Wait | None:
+    def _register(self) -> Wait | None:
         with changing(self._database) as connection:
+            now = self._database.now()
             shared = read_shared(connection, now)
             if (wait := self._obstacle(shared, now)) is not None:
                 return wait

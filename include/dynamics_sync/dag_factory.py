@@ -37,8 +37,9 @@ TASK_DEFAULTS: dict[str, Any] = {
     "retry_policy": SyncRetryPolicy(),
     # A hung task would block its entity for ever, as one run is active at a time.
     "execution_timeout": timedelta(hours=6),
-    # What is nearest to its end goes first, so that the first slices are merged while later ones are read.
-    "weight_rule": "upstream",
+    # Airflow would let the many slices of one large copy go before the first task of all other entities.
+    "weight_rule": "absolute",
+    "priority_weight": 2,
 }
 
 #: Each mapped task shows in the grid which slice it works on.
@@ -79,7 +80,8 @@ def _wire(entity: Entity) -> None:
 
         return airflow_tasks.begin(entity)
 
-    @waiting_task(task_id="extract", pool=POOL, map_index_template=_SLICE)
+    # After everything else: no other DAG waits for a large copy, and what was read is merged while the rest is read.
+    @waiting_task(task_id="extract", pool=POOL, map_index_template=_SLICE, priority_weight=1)
     def extract(reference: Any) -> dict[str, Any]:
         """Read one slice page by page into staging."""
         from dynamics_sync import airflow_tasks  # noqa: PLC0415 - see above

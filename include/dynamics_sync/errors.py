@@ -450,9 +450,17 @@ ROW_PROBLEMS: tuple[RowProblem, ...] = (
 OUTGOING_PROBLEMS: tuple[RowProblem, ...] = (LOOKUP_WITHOUT_TABLE, SEVERAL_MATCHES, LOST_REFERENCE)
 
 
+#: Seconds: less is no reason to give a worker away, and a wait of nothing would come back at once.
+_SHORTEST_WAIT = 5.0
+#: Seconds, where Dynamics said to wait and not how long.
+_WAIT_UNTOLD = 30.0
+
+
 def told_wait(error: BaseException) -> float | None:
     """Return in how many seconds the same call may succeed, where that is known: the task waits, and has not failed."""
-    return error.retry_after if isinstance(error, TryAgain) else None
+    if not isinstance(error, WaitAsTold):
+        return None
+    return max(_SHORTEST_WAIT, _WAIT_UNTOLD if error.retry_after is None else error.retry_after)
 
 
 def error_classes(root: type[SyncError] = SyncError) -> Iterator[type[SyncError]]:

@@ -13,6 +13,9 @@ QUIET = timedelta(minutes=1)
 #: Seconds, for a 429 that does not say how long to wait.
 PAUSE_UNTOLD = 5.0
 
+#: Seconds. Dynamics looks at the last five minutes; what names a far longer wait is not Dynamics, or is broken.
+LONGEST_PAUSE = 3600.0
+
 #: The DAG for which a part of the budget is kept.
 WRITE_BACK = "dynamics_reverse"
 
@@ -41,7 +44,8 @@ class Limit:
 
         Of those, half may go on afterwards. Answers to what was under way when the pause began lower nothing more.
         """
-        until = now + timedelta(seconds=PAUSE_UNTOLD if seconds is None else seconds)
+        told = PAUSE_UNTOLD if seconds is None else min(seconds, LONGEST_PAUSE)
+        until = now + timedelta(seconds=told)
         longest = until if self.paused_until is None else max(until, self.paused_until)
         if self.pause_left(now):
             return replace(self, paused_until=longest)
@@ -51,8 +55,7 @@ class Limit:
 
     def hinted(self, hint: int) -> "Limit":
         """After an answer that recommends so many tasks at once. What was lowered comes back step by step only."""
-        is_lowered = self.allowed < self.most
-        return replace(self, hint=hint, allowed=min(self.allowed, hint) if is_lowered else hint)
+        return replace(self, hint=hint, allowed=hint if self.lowered_at is None else min(self.allowed, hint))
 
     def recovered(self, now: datetime) -> "Limit":
         """One task more for each minute since somebody was throttled, or one was added."""
@@ -60,7 +63,9 @@ class Limit:
         minutes = (now - max(changes)) // QUIET if changes else 0
         if minutes < 1 or self.allowed >= self.most:
             return self
-        return replace(self, allowed=min(self.most, self.allowed + minutes), raised_at=now)
+        allowed = min(self.most, self.allowed + minutes)
+        lowered_at = None if allowed == self.most else self.lowered_at
+        return replace(self, allowed=allowed, raised_at=now, lowered_at=lowered_at)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,12 @@
-"""What Airflow does after a failed task follows from the tree of errors: stop, or try again."""
+"""What Airflow does after a failed task follows from the tree of errors: stop, or try again, when it was told to."""
 
+from datetime import timedelta
 from typing import Any, Self
 
 from airflow.sdk.definitions.context import Context
 from airflow.sdk.definitions.retry_policy import RetryDecision, RetryPolicy
 
-from dynamics_sync.errors import StopRun
+from dynamics_sync.errors import StopRun, TryAgain
 
 
 class SyncRetryPolicy(RetryPolicy):
@@ -22,6 +23,8 @@ class SyncRetryPolicy(RetryPolicy):
         match exception:
             case StopRun():
                 return RetryDecision.fail(reason=str(exception))
+            case TryAgain(retry_after=float() | int() as seconds):
+                return RetryDecision.retry(timedelta(seconds=seconds), reason=str(exception))
             case _:
                 return RetryDecision.default()
 

@@ -6,7 +6,7 @@ that a killed task left half-written is written again under the same name before
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -86,10 +86,10 @@ class StagingFolder:
         with self._create(name) as file:
             file.write(memoryview(content.getvalue()))
 
-    def read_table(self, name: str, columns: Sequence[str] | None = None) -> pa.Table:
-        """Read a Parquet file, or some of its columns; StagingGone if it is not there."""
+    def read_table(self, name: str) -> pa.Table:
+        """Read a Parquet file; StagingGone if it is not there."""
         with self._open(name) as file:
-            return pq.read_table(pa.BufferReader(file.read()), columns=columns)
+            return pq.read_table(pa.BufferReader(file.read()))
 
     def exists(self, name: str) -> bool:
         """Say whether a file of that name was written."""

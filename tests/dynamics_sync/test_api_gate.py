@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from dynamics_sync.api_gate import FRESH, LEASE, Caller, SharedGate
 from dynamics_sync.errors import BudgetSpent, NoPlaceFree, Throttled
 from dynamics_sync.pace import WRITE_BACK, Budget
+from dynamics_sync.store.api_limits import changing
 from dynamics_sync.store.database import MarketingDatabase
 from dynamics_sync.store.sync_tables import ensure_sync_tables
 
@@ -96,6 +97,20 @@ def test_the_task_that_was_told_to_wait_hears_it_at_once(gate: Any) -> None:
     assert passes(first) == [True]
     first.throttled(30)
     assert passes(first) == [False]
+
+
+def test_the_pause_begins_when_the_others_can_hear_of_it(gate: Any, clock: Clock, open_database: Any) -> None:
+    """A merge holds SQLite's one lock for as long as it takes; the wait must not be over before it was written."""
+    first = gate("dynamics_lead 1")
+    assert passes(first) == [True]
+    with ThreadPoolExecutor() as pool:
+        with changing(open_database()):
+            told = pool.submit(first.throttled, 30)
+            clock.seconds = 100
+        told.result(timeout=30)
+    wait = gate("dynamics_contact 1").enter(1)
+    assert wait is not None
+    assert wait.seconds == 30
 
 
 # --- the places --------------------------------------------------------------------------------------

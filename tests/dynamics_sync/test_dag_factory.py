@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 from airflow.sdk import DAG, CronDataIntervalTimetable
 
+from dynamics_sync.catalogue import load_catalogue
 from dynamics_sync.dag_factory import POOL, asset_of, build_dag, document
 from dynamics_sync.entity import Entity
 from dynamics_sync.forward.request import Mode, request_from_params
+from dynamics_sync.reverse_dag import build_reverse_dag
 
 MakeEntity = Callable[..., Entity]
 
@@ -146,3 +148,13 @@ def test_the_page_in_the_ui_names_every_column_and_the_way_out(make_entity: Make
         assert row in document(entity).splitlines()
     for word in ("sync_run", "sync_quarantine", "crm_deleted_at", "dynamics_watermark_acme_visit", *Mode):
         assert word in document(entity)
+
+
+def test_no_dag_waits_for_the_slices_of_another() -> None:
+    """Airflow gives a free slot to the highest weight; a large copy has hundreds of slices."""
+    entities = load_catalogue().entities
+    dags = [*map(build_dag, entities), build_reverse_dag([entity for entity in entities if entity.is_two_way])]
+    weights = {(task.task_id, task.priority_weight, str(task.weight_rule)) for dag in dags for task in dag.tasks}
+    assert {weight for task_id, weight, _ in weights if task_id == "slice.extract"} == {1}
+    assert {weight for task_id, weight, _ in weights if task_id != "slice.extract"} == {2}
+    assert len({rule for *_, rule in weights}) == 1

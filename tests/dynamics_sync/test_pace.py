@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dynamics_sync.pace import PAUSE_UNTOLD, PLACES_UNTOLD, WRITE_BACK, Budget, Limit
+from dynamics_sync.pace import LONGEST_PAUSE, PAUSE_UNTOLD, PLACES_UNTOLD, WRITE_BACK, Budget, Limit
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -31,6 +31,11 @@ def test_the_longest_of_several_waits_counts() -> None:
     limit = Limit().throttled(NOON, 30, busy=8).throttled(at(1), 5, busy=8)
     assert limit.paused_until == at(30)
     assert limit.throttled(at(2), 60, busy=8).paused_until == at(62)
+
+
+def test_nobody_pauses_for_longer_than_an_hour() -> None:
+    limit = Limit().throttled(NOON, 99_999_999, busy=8)
+    assert limit.pause_left(NOON) == LONGEST_PAUSE == 3600
 
 
 # --- the places --------------------------------------------------------------------------------------
@@ -65,6 +70,14 @@ def test_the_hint_is_followed_at_once_unless_somebody_was_throttled() -> None:
     lowered = Limit().hinted(20).throttled(NOON, 30, busy=8)
     assert (lowered.allowed, lowered.hinted(52).allowed, lowered.hinted(3).allowed) == (4, 4, 3)
     assert lowered.hinted(5).recovered(at(9000)).allowed == 5
+
+
+@given(st.lists(st.integers(1, 60), max_size=20), st.integers(0, 89))
+def test_no_hint_gives_back_what_a_429_took(hints: list[int], seconds: int) -> None:
+    limit = Limit(hint=8).throttled(NOON, 30, busy=8)
+    for hint in hints:
+        limit = limit.hinted(hint).recovered(at(seconds))
+    assert limit.allowed <= 4
 
 
 @given(

@@ -1,5 +1,7 @@
 """What Airflow does after a failed task follows from the error's place in the tree."""
 
+from datetime import timedelta
+
 import pytest
 from airflow.sdk.definitions.retry_policy import RetryAction
 
@@ -16,6 +18,12 @@ def test_what_no_retry_can_help_fails_at_once(stops: type[errors.SyncError]) -> 
     decision = POLICY.evaluate(stops("it happened"), 1, 3)
     assert decision.action is RetryAction.FAIL
     assert decision.reason == str(stops("it happened"))
+
+
+@pytest.mark.parametrize("seconds", [300, 7.5, 0])
+def test_a_told_wait_is_obeyed_in_full(seconds: float) -> None:
+    decision = POLICY.evaluate(errors.ServiceUnavailable("maintenance", retry_after=seconds), 1, 3)
+    assert (decision.action, decision.retry_delay) == (RetryAction.RETRY, timedelta(seconds=seconds))
 
 
 @pytest.mark.parametrize(

@@ -39,11 +39,10 @@ def context() -> Any:
         errors.Throttled("busy", retry_after=300),
         errors.BudgetSpent("spent", retry_after=40_000),
         errors.NoPlaceFree("full", retry_after=35),
-        errors.ServiceUnavailable("maintenance", retry_after=900),
     ],
     ids=lambda error: error.code,
 )
-def test_a_wait_that_is_known_defers_the_task_and_then_calls_it_anew(error: errors.TryAgain) -> None:
+def test_a_wait_that_is_known_defers_the_task_and_then_calls_it_anew(error: errors.WaitAsTold) -> None:
     task = task_that_raises(error, error)
     for call in (task.execute, task.execute_again):
         before = datetime.now(UTC)
@@ -56,8 +55,22 @@ def test_a_wait_that_is_known_defers_the_task_and_then_calls_it_anew(error: erro
     assert task.execute_again(context(), event=datetime.now(UTC)) == "done"
 
 
+@pytest.mark.parametrize(("told", "seconds"), [(None, 30), (0, 5), (0.5, 5), (6, 6)])
+def test_no_wait_is_so_short_that_the_task_is_back_at_once(told: float | None, seconds: float) -> None:
+    before = datetime.now(UTC)
+    with pytest.raises(TaskDeferred) as deferred:
+        task_that_raises(errors.Throttled("busy", retry_after=told)).execute(context())
+    assert deferred.value.trigger.moment >= before + timedelta(seconds=seconds)
+
+
 @pytest.mark.parametrize(
-    "error", [errors.NetworkFault("dropped"), errors.Throttled("busy"), errors.SignInRefused("wrong secret")]
+    "error",
+    [
+        errors.NetworkFault("dropped"),
+        # An outage must show, so that it uses up tries.
+        errors.ServiceUnavailable("maintenance", retry_after=900),
+        errors.SignInRefused("wrong secret"),
+    ],
 )
 def test_all_else_is_left_to_the_tasks_own_retries(error: errors.SyncError) -> None:
     with pytest.raises(type(error)):

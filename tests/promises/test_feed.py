@@ -8,6 +8,7 @@ import pytest
 
 from dynamics_sync import errors
 from dynamics_sync.entity import Entity
+from dynamics_sync.forward import tasks
 from dynamics_sync.watermark import variable_name
 
 
@@ -318,3 +319,34 @@ def test_organisation_at_another_address_is_compared_by_its_keys(sync: Any) -> N
     sync.api("PATCH", f"leads({lead})", {"lastname": "Okafor"}, **{"If-Match": "*"})
     assert sync.run("lead")["updated"] == 1
     assert sync.watermark("lead").delta_link.startswith(sync.dynamics.url)
+
+
+def test_a_begin_that_goes_on_later_passes_over_nothing(sync: Any) -> None:
+    """Its feed is that of the first try; so is the instant up to which the next run takes everything for known."""
+    sync.settings |= {"page_size": 2, "overlap_seconds": 0, "key_check_rows": 0}
+    sync.changed["lead"] = {"changes": "modifiedon"}
+    ids = sorted(sync.create("leads", lastname=f"Lee {n}") for n in range(6))
+    sync.run("lead")
+    sync.run("lead")
+    for key in ids:
+        sync.api("PATCH", f"leads({key})", {"lastname": "Edited"}, **{"If-Match": "*"})
+    entity, trigger, cursor = sync.entity("lead"), sync.trigger(), sync.cursor()
+
+    pages = iter(range(100))
+
+    def end_at_the_third(request: Any) -> None:
+        if "/leads?" in request.path_url and "top=1" not in request.path_url and next(pages) == 2:
+            raise KeyboardInterrupt
+
+    sync.wire.before.append(end_at_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        tasks.begin(entity, sync.services, trigger, cursor)
+    sync.wire.before.clear()
+    sync.api("PATCH", f"leads({ids[0]})", {"lastname": "Later"}, **{"If-Match": "*"})
+    sync.dynamics.control.write_raw("lead", ids[0], {"modifiedon": "2090-01-01T00:00:00Z"})
+
+    run_key, references = tasks.begin(entity, sync.services, trigger, cursor)
+    for reference in references:
+        sync.copy(entity, reference)
+    sync.finish(entity, trigger, run_key)
+    assert sync.watermark("lead").modified_up_to < datetime(2090, 1, 1, tzinfo=UTC)

@@ -14,7 +14,7 @@ _MOST_READS, _MOST_KEYS = 16, 300_000
 
 
 class SortedKeys:
-    """Remembers the keys of reads until something is written."""
+    """Remembers the keys of the latest reads. What was read of an earlier state is not found again, and makes way."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

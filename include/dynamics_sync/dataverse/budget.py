@@ -3,7 +3,7 @@
 The client knows neither the other tasks nor the database in which they meet: whoever makes it hands in a Gate.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -68,14 +68,21 @@ class Turns:
             self.sleep(wait.seconds)
 
     def note(self, answer: Answer) -> None:
-        """Tell the gate what an answer, or a part of one, says about limits."""
+        """Tell the gate what an answer says about limits."""
         if self._gate is None:
             return
         hint = answer.headers.get(_HINT, "").strip()
         if hint.isdecimal() and int(hint) > 0:
             self._gate.hinted(int(hint))
-        if answer.status == 429:
-            self._gate.throttled(retry_after(answer.headers.get("Retry-After"), self._clock))
+        self.note_parts([answer])
+
+    def note_parts(self, answers: Sequence[Answer]) -> None:
+        """Tell the gate once if parts of an answer were refused for a limit, and of the longest wait among them."""
+        refused = [answer.headers.get("Retry-After") for answer in answers if answer.status == 429]
+        if self._gate is None or not refused:
+            return
+        waits = [seconds for text in refused if (seconds := retry_after(text, self._clock)) is not None]
+        self._gate.throttled(max(waits, default=None))
 
     def sleep(self, seconds: float) -> None:
         """Stand still, and say so."""

@@ -240,8 +240,7 @@ class DataverseClient:
 
     def _parts(self, answer: Answer, calls: Sequence[Request]) -> list[Answer]:
         parts = parse_batch(answer, calls)
-        for part in parts:
-            self._turns.note(part)
+        self._turns.note_parts(parts)
         return parts
 
     def _exchange_multipart(self, whole: Request) -> Answer:

@@ -15,7 +15,7 @@ delta link.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 
@@ -35,12 +35,13 @@ from dynamics_sync.errors import (
 )
 from dynamics_sync.forward.balance import balanced_windows
 from dynamics_sync.forward.extract import Log
-from dynamics_sync.forward.manifest import DELETED_FILE, IDS_FILE, Manifest
+from dynamics_sync.forward.manifest import DELETED_FILE, IDS_FILE, NEWEST_FILE, Manifest
 from dynamics_sync.forward.quiet import REFUSED_LINK
 from dynamics_sync.forward.request import Mode, RunRequest
 from dynamics_sync.forward.slices import (
     PLACES,
     Slice,
+    SliceKind,
     chunks_of_ids,
     size_of_chunks,
     size_of_windows,
@@ -57,6 +58,8 @@ from dynamics_sync.store.quarantine import open_record_keys
 from dynamics_sync.store.runs import RunIdentity, is_recorded
 from dynamics_sync.translation.fields import ReadPlan
 from dynamics_sync.watermark import Watermark
+
+T = TypeVar("T")
 
 _CREATED, _MODIFIED = "createdon", "modifiedon"
 #: Dataverse counts no further.
@@ -96,7 +99,7 @@ class Begin:
 
     def _full_copy(self) -> Manifest:
         """Everything, in windows. What changes meanwhile is found by the next run, which compares all versions."""
-        newest = self._edge(_MODIFIED, "desc") if self._source() is ChangeSource.MODIFIEDON else None
+        newest = self._newest() if self._source() is ChangeSource.MODIFIEDON else None
         slices = self._table_slices()
         self.log(f"Copying the whole table in {len(slices)} slices.")
         return self._manifest(slices, watermark=self._watermark(modified_up_to=newest))
@@ -145,6 +148,19 @@ class Begin:
         rows = self._get(path, "value")
         return datetime.fromisoformat(rows[0][column]) if rows else None
 
+    def _newest(self) -> datetime | None:
+        """The newest `modifiedon` before the feed was read, asked once for a run.
+
+        A begin that goes on after hours goes on with the feed of then. A newer instant would pass over what changed
+        in between.
+        """
+        held = self.folder.read_json_if_whole(NEWEST_FILE)
+        if held is None:
+            newest = self._edge(_MODIFIED, "desc")
+            self.folder.write_json(NEWEST_FILE, {"modified": None if newest is None else newest.isoformat()})
+            return newest
+        return None if held["modified"] is None else datetime.fromisoformat(held["modified"])
+
     def _get(self, path: str, word: str) -> Any:
         """Return one word of an answer; UnexpectedAnswer if it is not there."""
         answer = self.client.get_json(path)
@@ -162,7 +178,7 @@ class Begin:
             case ChangeSource.MODIFIEDON if not self._keys_are_due(watermark):
                 return self._modified(watermark)
             case _:
-                newest = self._edge(_MODIFIED, "desc")
+                newest = self._newest()
                 return self._scanned(read_keys(self.client, self.table, page_size=self.settings.page_size), newest)
 
     def _trusted(self, watermark: Watermark) -> Watermark:
@@ -198,37 +214,40 @@ class Begin:
 
     def _delta(self, reader: FeedReader) -> Manifest:
         feed = self._read_feed(reader)
-        deleted = feed.deleted()
-        self.folder.write_table(DELETED_FILE, deleted)
-        self.log(f"Change tracking reports {feed.count():,} changed rows and {deleted.num_rows:,} deleted ones.")
-        watermark = self._watermark(delta_link=feed.delta_link)
-        return self._manifest(self._fetch(feed), watermark=watermark, seen_at=feed.ended_at)
+        self.folder.write_table(DELETED_FILE, feed.deleted())
+        self.log(f"Change tracking reports {feed.changed:,} changed rows and {feed.gone:,} deleted ones.")
+        slices = self._fetch(feed)
+        watermark = self._watermark(delta_link=_unless_copied(slices, feed.delta_link))
+        return self._manifest(slices, watermark=watermark, seen_at=feed.ended_at)
 
     def _scanned(self, reader: FeedReader, newest: datetime | None) -> Manifest:
         """The keys of the whole table: fetch what is missing or older here, sweep what is missing there."""
         feed = self._read_feed(reader)
-        keys = feed.count()
+        keys = feed.changed
         slices = self._fetch(feed, whole=keys)
         self.log(f"Compared the keys of all {keys:,} rows.")
         watermark = self._watermark(
-            delta_link=feed.delta_link, modified_up_to=newest, keys_checked_at=self.run.begun_at, keys=keys
+            delta_link=_unless_copied(slices, feed.delta_link),
+            modified_up_to=newest,
+            keys_checked_at=_unless_copied(slices, self.run.begun_at),
+            keys=keys,
         )
         return self._manifest(slices, watermark=watermark, pages_of_all_keys=feed.pages, seen_at=feed.ended_at)
 
     def _modified(self, watermark: Watermark) -> Manifest:
         """Rows modified since the watermark, with an overlap: a slow transaction may commit an earlier `modifiedon`."""
-        newest = self._edge(_MODIFIED, "desc") or watermark.modified_up_to
+        newest = self._newest() or watermark.modified_up_to
         since = watermark.modified_up_to
         condition = (
             between(_MODIFIED, since - timedelta(seconds=self.settings.overlap_seconds), None) if since else None
         )
         reader = read_keys(self.client, self.table, filter=condition, page_size=self.settings.page_size)
         feed = self._read_feed(reader)
-        self.log(f"{feed.count():,} rows were modified since {since}.")
-        advanced = self._watermark(
-            modified_up_to=newest, keys_checked_at=watermark.keys_checked_at, keys=watermark.keys
-        )
-        return self._manifest(self._fetch(feed), watermark=advanced, seen_at=feed.ended_at)
+        self.log(f"{feed.changed:,} rows were modified since {since}.")
+        slices = self._fetch(feed)
+        checked = _unless_copied(slices, watermark.keys_checked_at)
+        advanced = self._watermark(modified_up_to=newest, keys_checked_at=checked, keys=watermark.keys)
+        return self._manifest(slices, watermark=advanced, seen_at=feed.ended_at)
 
     def _keys_are_due(self, watermark: Watermark) -> bool:
         """Deletions show only in the keys of the whole table: always where that is cheap, else after some hours."""
@@ -247,7 +266,7 @@ class Begin:
         """
         few = size_of_windows(0, self.settings.rows_per_slice)
         # Asked for before the comparison, as nothing of the database may be held while Dynamics is asked.
-        total = self._total() if whole is None and feed.count() > few else whole
+        total = self._total() if whole is None and feed.changed > few else whole
         with keys_to_fetch(self.database, self.entity, feed.keys()) as lacking:
             if total is None or lacking.count <= few or 2 * lacking.count <= total:
                 size = size_of_chunks(lacking.count, self.settings.ids_per_slice)
@@ -311,6 +330,15 @@ class Begin:
             seen_at or self.run.begun_at,
             self.entity.digest,
         )
+
+
+def _unless_copied(slices: Sequence[Slice], value: T) -> T | None:
+    """Return the value, or None if the feed led to a copy of the whole table.
+
+    Rows that are fetched by their ids are held against the versions that the feed named. Windows are not, so that the
+    next run has to compare all keys, as after a first copy.
+    """
+    return None if any(piece.kind is SliceKind.WINDOW for piece in slices) else value
 
 
 def _without_versions(ids: Sequence[str]) -> pa.Table:

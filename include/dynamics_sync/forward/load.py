@@ -28,14 +28,13 @@ def load_staged(
     piece = manifest.piece(number)
     names = page_names(folder, piece)
     pages = _StagedPages(folder, names)
-    rejected = [row for name in names for row in rejected_from_json(folder.read_json(f"{name}.rows.rejected.json"))]
     counts = load_slice(
         database,
         entity,
         manifest.run,
         number,
         pages,
-        [_for_store(row) for row in rejected],
+        _rejected_pages(folder, names),
         # What Dynamics gave, not what arrived here: a row that got lost on the way must show.
         read=rows_read(folder, piece),
         filtered=0,
@@ -57,6 +56,11 @@ class _StagedPages:
 
     def __iter__(self) -> Iterator[pa.Table]:
         return (self.folder.read_table(f"{name}.rows.parquet") for name in self.names)
+
+
+def _rejected_pages(folder: StagingFolder, names: Sequence[str]) -> Iterator[list[RejectedRow]]:
+    for name in names:
+        yield [_for_store(row) for row in rejected_from_json(folder.read_json(f"{name}.rows.rejected.json"))]
 
 
 def _for_store(row: Rejected) -> RejectedRow:

@@ -17,6 +17,8 @@ from dynamics_sync.watermark import Watermark
 FILE = "begin.json"
 #: The ids that the feed reported as deleted.
 DELETED_FILE = "deleted.parquet"
+#: The newest `modifiedon` before the feed was read.
+NEWEST_FILE = "newest.json"
 #: Within the folder of a slice of ids: which rows to fetch (id), and how new they must be (version).
 IDS_FILE = "ids.parquet"
 

@@ -55,7 +55,7 @@ class Quiet:
             feed = read_feed(reader, self.entity.entity, self.folder)
         except REFUSED_LINK:
             return None
-        if feed.count() or feed.deleted().num_rows:
+        if feed.changed or feed.gone:
             return None
         manifest = self._manifest(watermark, feed)
         manifest.write(self.folder)
@@ -67,7 +67,7 @@ class Quiet:
             return False
         until = checked + timedelta(minutes=self.settings.organization_check_minutes)
         is_own = link is not None and self.client.is_own(link)
-        return self.run.begun_at < until and is_own and is_recorded(self.database, self.entity, watermark.begun_at)
+        return self.database.now() < until and is_own and is_recorded(self.database, self.entity, watermark.begun_at)
 
     def _manifest(self, watermark: Watermark, feed: StagedFeed) -> Manifest:
         return Manifest(

@@ -1,6 +1,6 @@
 """The feed, page by page through staging, so that a begin that was killed goes on at the page where it stopped."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -16,7 +16,7 @@ KEYS_SCHEMA = pa.schema({"id": pa.string(), "version": pa.int64()})
 IDS_SCHEMA = pa.schema({"id": pa.string()})
 
 #: What is known of a read of which nothing is staged yet.
-_NOT_BEGUN: Mapping[str, Any] = {"next_link": None, "delta_link": None, "ended_at": None}
+_NOT_BEGUN: Mapping[str, Any] = {"changed": 0, "gone": 0, "next_link": None, "delta_link": None, "ended_at": None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,9 @@ class StagedFeed:
 
     folder: StagingFolder
     pages: int
+    #: How many keys changed, and how many ids were deleted.
+    changed: int
+    gone: int
     delta_link: str | None
     ended_at: datetime
 
@@ -37,15 +40,11 @@ class StagedFeed:
         pages = (self.folder.read_table(f"{_name(page)}.deleted.parquet") for page in range(1, self.pages + 1))
         return pa.concat_tables([IDS_SCHEMA.empty_table(), *pages])
 
-    def count(self) -> int:
-        """Count the changed keys."""
-        return sum(page.num_rows for page in staged_keys(self.folder, self.pages, columns=[]))
 
-
-def staged_keys(folder: StagingFolder, pages: int, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
-    """Yield so many staged pages of keys (id string, version int64), or only some of their columns."""
+def staged_keys(folder: StagingFolder, pages: int) -> Iterator[pa.Table]:
+    """Yield so many staged pages of keys (id string, version int64)."""
     for page in range(1, pages + 1):
-        yield folder.read_table(f"{_name(page)}.parquet", columns)
+        yield folder.read_table(f"{_name(page)}.parquet")
 
 
 def read_feed(reader: FeedReader, table: str, folder: StagingFolder) -> StagedFeed:
@@ -57,8 +56,9 @@ def read_feed(reader: FeedReader, table: str, folder: StagingFolder) -> StagedFe
     if held["ended_at"] is None:
         for page in reader.pages(resume_link=held["next_link"]):
             number += 1
-            held = _stage(page, number, table, folder, reader.path)
-    return StagedFeed(folder, number, held["delta_link"], datetime.fromisoformat(held["ended_at"]))
+            held = _stage(page, number, table, folder, reader.path, held)
+    ended_at = datetime.fromisoformat(held["ended_at"])
+    return StagedFeed(folder, number, held["changed"], held["gone"], held["delta_link"], ended_at)
 
 
 def _resume(folder: StagingFolder, read: str) -> tuple[int, Mapping[str, Any]]:
@@ -66,12 +66,17 @@ def _resume(folder: StagingFolder, read: str) -> tuple[int, Mapping[str, Any]]:
     number, held = 0, _NOT_BEGUN
     for page in staged_pages(folder, _name):
         if page["read"] != read:
+            if number == 0:
+                # From now on its pages are written over, one by one; nobody must go on with that other read.
+                folder.remove_file(f"{_name(1)}.json")
             break
         number, held = number + 1, page
     return number, held
 
 
-def _stage(page: FeedPage, number: int, table: str, folder: StagingFolder, read: str) -> Mapping[str, Any]:
+def _stage(
+    page: FeedPage, number: int, table: str, folder: StagingFolder, read: str, before: Mapping[str, Any]
+) -> Mapping[str, Any]:
     if page.without_key:
         message = f"the feed of {table} holds {page.without_key} rows without a key"
         raise UnexpectedAnswer(message, not_done="Nothing was read")
@@ -79,7 +84,14 @@ def _stage(page: FeedPage, number: int, table: str, folder: StagingFolder, read:
     folder.write_table(f"{_name(number)}.parquet", keys)
     folder.write_table(f"{_name(number)}.deleted.parquet", pa.table({"id": page.deleted}, schema=IDS_SCHEMA))
     ended = datetime.now(UTC).isoformat() if page.next_link is None else None
-    document = {"read": read, "next_link": page.next_link, "delta_link": page.delta_link, "ended_at": ended}
+    document = {
+        "read": read,
+        "changed": before["changed"] + len(page.ids),
+        "gone": before["gone"] + len(page.deleted),
+        "next_link": page.next_link,
+        "delta_link": page.delta_link,
+        "ended_at": ended,
+    }
     folder.write_json(f"{_name(number)}.json", document)
     return document
 

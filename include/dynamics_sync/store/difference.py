@@ -18,6 +18,8 @@ from dynamics_sync.store.schema import DELETED_AT, VERSION, mirror_table
 _NAMED = temporary_table("sync_keys", sa.Column("id", guid_type()), sa.Column("version", sa.BigInteger))
 sa.Index("sync_keys_id", _NAMED.c.id).ddl_if(dialect="sqlite")
 
+_LACKING = temporary_table("sync_lacking", sa.Column("id", guid_type()), sa.Column("version", sa.BigInteger))
+
 _KEYS = pa.schema([("id", pa.string()), ("version", pa.int64())])
 
 
@@ -30,12 +32,11 @@ class Lacking:
     """
 
     connection: sa.Connection
-    query: sa.Select[tuple[str, int | None]]
     count: int
 
     def chunks(self, size: int) -> Iterator[pa.Table]:
         """Yield the keys (id string, version int64), so many at a time; no more of them are in memory."""
-        result = self.connection.execution_options(yield_per=size).execute(self.query)
+        result = self.connection.execution_options(yield_per=size).execute(sa.select(_LACKING))
         for rows in result.partitions():
             ids, versions = zip(*rows, strict=True)
             yield pa.Table.from_arrays([pa.array(ids, pa.string()), pa.array(versions, pa.int64())], schema=_KEYS)
@@ -55,8 +56,11 @@ def keys_to_fetch(db: MarketingDatabase, entity: Entity, pages: Iterable[pa.Tabl
         has_version = sa.func.count(named.c.version) == sa.func.count()
         newest = sa.case((has_version, sa.func.max(named.c.version)))
         query = sa.select(named.c.id, newest).where(~up_to_date).group_by(named.c.id)
-        count = connection.execute(sa.select(sa.func.count()).select_from(query.subquery())).scalar_one()
-        yield Lacking(connection, query, count)
+        # Kept, so that their number and they themselves are of one moment.
+        _LACKING.create(connection, checkfirst=False)
+        connection.execute(_LACKING.insert().from_select(["id", "version"], query))
+        count = connection.execute(sa.select(sa.func.count()).select_from(_LACKING)).scalar_one()
+        yield Lacking(connection, count)
 
 
 def ingest_keys(connection: sa.Connection, pages: Iterable[pa.Table]) -> sa.Table:

@@ -48,13 +48,13 @@ def load_slice(
     run: RunIdentity,
     slice_number: int,
     pages: Iterable[pa.Table],
-    rejected: Sequence[RejectedRow],
+    rejected: Iterable[Sequence[RejectedRow]],
     *,
     read: int,
     filtered: int,
     absent: frozenset[str] = frozenset(),
 ) -> Counts:
-    """Merge the rows of `pages` (see `rows_schema`) into the entity's table and put the rejected ones into quarantine.
+    """Merge the rows of `pages` (see `rows_schema`) into the entity's table, and put those of `rejected` aside.
 
     `pages` is iterated twice; one page at a time is held in memory. `read` is the number of rows that Dynamics gave,
     `filtered` how many of them were left out on purpose. `absent` holds logical names of fields that the organisation
@@ -68,9 +68,12 @@ def load_slice(
         if earlier is not None:
             return earlier
         now = db.now()
-        set_aside(connection, entity, run, rejected, now)
+        aside = 0
+        for page in rejected:
+            set_aside(connection, entity, run, page, now)
+            aside += len(page)
         merged = _bring(connection, entity, run, pages, now, absent)
-        counts = Counts(read, merged.inserted, merged.updated, merged.unchanged, filtered, len(rejected))
+        counts = Counts(read, merged.inserted, merged.updated, merged.unchanged, filtered, aside)
         counts.check()
         record_slice(connection, run, slice_number, counts, now)
     return counts

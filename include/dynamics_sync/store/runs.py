@@ -118,10 +118,11 @@ def fail_run(db: MarketingDatabase, run: RunIdentity, error: SyncError | str) ->
 
 
 def hold_run(db: MarketingDatabase, run: RunIdentity, error: SyncError) -> None:
-    """Write the run as waiting, with the code and the text that say for what and until when."""
+    """Write the run as waiting, with the code and the text that say for what and until when; a failed one stays so."""
     values = {"state": "waiting", "error_code": error.code, "error": str(error)}
+    goes_on = SYNC_RUN.c.state.in_(["running", "waiting"])
     with db.writing() as connection:
-        connection.execute(SYNC_RUN.update().where(_attempt(run), SYNC_RUN.c.state != "success").values(values))
+        connection.execute(SYNC_RUN.update().where(_attempt(run), goes_on).values(values))
 
 
 def go_on_with_run(db: MarketingDatabase, run: RunIdentity) -> None:

@@ -83,9 +83,19 @@ def test_a_batch_is_one_request_of_several_calls_and_its_parts_may_be_throttled(
         body = "".join(f"--b\r\nContent-Type: application/http\r\n\r\n{part}\r\n\r\n" for part in parts)
         return reply(200, f"{body}--b--".encode(), MULTIPART)
 
-    made = gated([batch(done, slow_down, done), batch(done)])
+    made = gated(
+        [
+            batch(slow_down, slow_down.replace("After: 9", "After: 8"), slow_down),
+            batch(done, slow_down, done),
+            batch(done),
+        ]
+    )
     made.client.write_each(WRITES)
-    assert gate.told == [("enter", 3), ("429", 9.0), ("waited", 9.0), ("enter", 1)]
+    # However many parts were refused, all tasks are told once.
+    assert gate.told == [
+        *[("enter", 3), ("429", 9.0), ("waited", 9.0)],
+        *[("enter", 3), ("429", 9.0), ("waited", 9.0), ("enter", 1)],
+    ]
 
 
 def test_a_short_wait_is_slept_before_anything_is_sent(gated: Any, gate: Gate, reply: Any) -> None:

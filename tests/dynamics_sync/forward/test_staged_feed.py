@@ -66,7 +66,7 @@ def test_what_is_staged_is_not_read_again(folder: StagingFolder, dies_after: int
     feed = read(again, folder)
     assert again.asked == list(range(dies_after + 1, PAGES + 1))
     assert ids(feed) == [f"leads?first {page}.{number}" for page in range(1, PAGES + 1) for number in (1, 2)]
-    assert (feed.count(), feed.delta_link) == (2 * PAGES, "delta")
+    assert (feed.changed, feed.gone, feed.delta_link) == (2 * PAGES, PAGES, "delta")
     assert feed.deleted()["id"].to_pylist() == [f"gone {page}" for page in range(1, PAGES + 1)]
     following = Reader()
     assert (read(following, folder), following.asked) == (feed, [])
@@ -78,7 +78,7 @@ def test_a_page_whose_document_was_cut_is_read_again(folder: StagingFolder, tmp_
     document = tmp_path / f"feed/page-{page:05d}.json"
     document.write_bytes(document.read_bytes()[:15])
     again = Reader()
-    assert read(again, folder).count() == 2 * PAGES
+    assert read(again, folder).changed == 2 * PAGES
     assert again.asked == list(range(page, PAGES + 1))
 
 
@@ -92,6 +92,21 @@ def test_pages_of_another_read_do_not_count(folder: StagingFolder, dies_after: i
     feed = read(again, folder)
     assert {key.partition(" ")[0] for key in ids(feed)} == {"leads?second"}
     assert again.asked == list(range(dies_after % PAGES + 1 if dies_after < PAGES else 1, PAGES + 1))
+
+
+def test_pages_that_were_written_over_by_another_read_do_not_count(folder: StagingFolder, tmp_path: Path) -> None:
+    with pytest.raises(Killed):
+        read(Reader("leads?first", dies_after=2), folder)
+
+    class DiesOverItsDocument(StagingFolder):
+        def write_json(self, name: str, value: Any) -> None:
+            raise Killed
+
+    with pytest.raises(Killed):
+        read(Reader("leads?second"), DiesOverItsDocument(tmp_path))
+    again = Reader("leads?first")
+    assert {key.partition(" ")[0] for key in ids(read(again, folder))} == {"leads?first"}
+    assert again.asked == [1, 2, 3, 4]
 
 
 def test_rows_without_a_key_are_refused(folder: StagingFolder) -> None:

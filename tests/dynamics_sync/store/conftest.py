@@ -80,7 +80,7 @@ class Sandbox:
         read = len(rows) + len(rejected) + filtered
         pages = [rows_of(entity, rows[start : start + page_size]) for start in range(0, len(rows), page_size)]
         figures = {"read": read, "filtered": filtered}
-        return load_slice(self.db, entity, run, slice_number, pages, rejected, **figures, absent=absent)
+        return load_slice(self.db, entity, run, slice_number, pages, [rejected], **figures, absent=absent)
 
     def held(self, entity: Entity | None = None) -> dict[str, dict[str, Any]]:
         """Return the rows of the entity's table by their key."""

@@ -124,6 +124,6 @@ def test_nothing_is_committed_when_a_row_is_not_accounted_for(sandbox, words):
     run = sandbox.begin()
     pages = [rows_schema(sandbox.entity).empty_table()]
     with pytest.raises(CountsDoNotAddUp, match=r"read 3 rows, but accounted for 2"):
-        load_slice(sandbox.db, sandbox.entity, run, 0, pages, [words.rejected(1)], read=3, filtered=1)
+        load_slice(sandbox.db, sandbox.entity, run, 0, pages, [[words.rejected(1)]], read=3, filtered=1)
     assert sandbox.load(run, [words.row(1, 1)]) == Counts(read=1, inserted=1)
     assert sandbox.held().keys() == {words.guid(1)}

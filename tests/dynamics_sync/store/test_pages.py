@@ -17,7 +17,7 @@ def page_of(sandbox, rows):
 
 
 def load(sandbox, run, pages, *, read, number=0, rejected=()):
-    return load_slice(sandbox.db, sandbox.entity, run, number, pages, rejected, read=read, filtered=0)
+    return load_slice(sandbox.db, sandbox.entity, run, number, pages, [rejected], read=read, filtered=0)
 
 
 @pytest.mark.parametrize(("version", "table"), [(1, "sample"), (2, "sync_incoming")])

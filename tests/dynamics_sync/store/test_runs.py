@@ -5,8 +5,17 @@ from dataclasses import replace
 import pytest
 import sqlalchemy as sa
 
-from dynamics_sync.errors import CountsDoNotAddUp, DeletionBreaker
-from dynamics_sync.store.runs import Counts, RunIdentity, begin_run, fail_run, finish_run, run_state
+from dynamics_sync.errors import CountsDoNotAddUp, DeletionBreaker, NoPlaceFree
+from dynamics_sync.store.runs import (
+    Counts,
+    RunIdentity,
+    begin_run,
+    fail_run,
+    finish_run,
+    go_on_with_run,
+    hold_run,
+    run_state,
+)
 from dynamics_sync.store.sync_tables import SYNC_RUN, SYNC_SLICE
 
 
@@ -113,3 +122,13 @@ def test_a_negative_count_does_not_add_up():
 
 def test_counts_are_added_figure_by_figure():
     assert Counts(1, 2, 3, 4, 5, 6) + Counts(10, 20, 30, 40, 50, 60) == Counts(11, 22, 33, 44, 55, 66)
+
+
+def test_a_wait_of_one_task_does_not_hide_that_another_has_failed(sandbox):
+    run = sandbox.begin()
+    hold_run(sandbox.db, run, NoPlaceFree("full", retry_after=35))
+    assert (the_run(sandbox)["state"], the_run(sandbox)["error_code"]) == ("waiting", "DS-310")
+    fail_run(sandbox.db, run, DeletionBreaker("too many"))
+    hold_run(sandbox.db, run, NoPlaceFree("full", retry_after=35))
+    go_on_with_run(sandbox.db, run)
+    assert (the_run(sandbox)["state"], the_run(sandbox)["error_code"]) == ("failed", DeletionBreaker.code)

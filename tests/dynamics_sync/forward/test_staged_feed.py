@@ -99,7 +99,7 @@ def test_pages_that_were_written_over_by_another_read_do_not_count(folder: Stagi
         read(Reader("leads?first", dies_after=2), folder)
 
     class DiesOverItsDocument(StagingFolder):
-        def write_json(self, name: str, value: Any) -> None:
+        def write_json(self, name: str, value: Any) -> None:  # noqa: ARG002 - as in the class above it
             raise Killed
 
     with pytest.raises(Killed):

@@ -203,7 +203,8 @@ def _joined_rows(
     scope, key = read.scope, read.terms[0].sql
     source, which = scope.source, condition
     if read.request.options.get("$filter") is not None:
-        # SQLite would print each row that fulfils the filter before it sorts them; so it sorts their keys first.
+        # The keys are too many to be kept, or are read amid a write. SQLite would print each row that fulfils the
+        # filter before it sorts them; so it sorts their keys first.
         keys = f"SELECT {key} AS chosen_key FROM {source} WHERE {condition} ORDER BY {key} LIMIT {size}"
         source, which = f"({keys}) AS chosen CROSS JOIN {source}", f"{key} = chosen.chosen_key"
     inner = f"SELECT {row_sql} AS line, {key} AS place FROM {source} WHERE {which} ORDER BY {key} LIMIT {size}"

@@ -63,7 +63,7 @@ class Trigger:
 def begin(entity: Entity, services: Services, trigger: Trigger, cursor: Cursor) -> tuple[str, list[SliceReference]]:
     """Return the key of the run and one reference for each slice; the manifest in staging holds the rest.
 
-    `cursor` survives a retry of the task: a feed that was read in part is read on.
+    `cursor` survives a retry of the task and names the run that it began: a feed that is staged in part is read on.
     """
     run = resume_run(cursor, entity, trigger.run_id, datetime.now(UTC))
     with recorded(services, run) as database:

@@ -40,7 +40,6 @@ SHARED_MODULES = (
     "psycopg2.extras",
     "pyarrow.compute",
     "pyarrow.json",
-    "pyarrow.parquet",
     "sqlalchemy.dialects.postgresql",
     "sqlalchemy.dialects.sqlite",
     "tenacity",

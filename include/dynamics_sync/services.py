@@ -99,5 +99,7 @@ def record_failure(database: MarketingDatabase, runs: Iterable[RunIdentity], err
 
 def place_of(error: BaseException) -> str:
     """Say where an error came from: files, lines and functions, innermost first, without any values."""
-    frames = traceback.extract_tb(error.__traceback__)[-4:]
-    return " < ".join(f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in reversed(frames))
+    frames = traceback.extract_tb(error.__traceback__)
+    # Modules that were compiled from Python's kin have frames too, of which Arrow puts four above the call into it.
+    readable = [frame for frame in frames if frame.filename.endswith(".py")][-4:]
+    return " < ".join(f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in reversed(readable))

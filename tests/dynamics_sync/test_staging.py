@@ -53,15 +53,15 @@ def folder(root: StagingPath) -> StagingFolder:
 
 
 def test_a_table_comes_back_as_it_was(folder: StagingFolder) -> None:
-    folder.write_table("slice-0001/page-00001.parquet", TABLE)
-    read = folder.read_table("slice-0001/page-00001.parquet")
+    folder.write_table("slice-0001/page-00001.arrow", TABLE)
+    read = folder.read_table("slice-0001/page-00001.arrow")
     assert read.schema == TABLE.schema
     assert read.equals(TABLE)
 
 
 def test_a_table_without_rows_keeps_its_columns(folder: StagingFolder) -> None:
-    folder.write_table("rows.parquet", TABLE.schema.empty_table())
-    assert folder.read_table("rows.parquet").schema == TABLE.schema
+    folder.write_table("rows.arrow", TABLE.schema.empty_table())
+    assert folder.read_table("rows.arrow").schema == TABLE.schema
 
 
 def test_json_comes_back_as_it_was(folder: StagingFolder) -> None:
@@ -74,28 +74,28 @@ def test_a_second_write_replaces_the_first(folder: StagingFolder) -> None:
     folder.write_json("begin.json", {"long": "x" * 10_000})
     folder.write_json("begin.json", {})
     assert folder.read_json("begin.json") == {}
-    folder.write_table("rows.parquet", TABLE)
-    folder.write_table("rows.parquet", TABLE.slice(0, 1))
-    assert folder.read_table("rows.parquet").num_rows == 1
+    folder.write_table("rows.arrow", TABLE)
+    folder.write_table("rows.arrow", TABLE.slice(0, 1))
+    assert folder.read_table("rows.arrow").num_rows == 1
 
 
 def test_what_a_killed_task_left_half_written_is_written_again(folder: StagingFolder) -> None:
-    folder.write_table("rows.parquet", TABLE)
-    with (folder.path / "rows.parquet").open("rb") as file:
+    folder.write_table("rows.arrow", TABLE)
+    with (folder.path / "rows.arrow").open("rb") as file:
         half = file.read()[:100]
-    with (folder.path / "rows.parquet").open("wb") as file:
+    with (folder.path / "rows.arrow").open("wb") as file:
         file.write(half)
-    folder.write_table("rows.parquet", TABLE)
-    assert folder.read_table("rows.parquet").equals(TABLE)
+    folder.write_table("rows.arrow", TABLE)
+    assert folder.read_table("rows.arrow").equals(TABLE)
 
 
 def test_what_is_not_there_is_an_error_with_a_next_step(folder: StagingFolder) -> None:
     reads: tuple[Callable[[str], object], ...] = (folder.read_json, folder.read_table)
     for read in reads:
         with pytest.raises(StagingGone) as caught:
-            read("slice-0001/rows.parquet")
+            read("slice-0001/rows.arrow")
         text = str(caught.value)
-        assert "slice-0001/rows.parquet" in text
+        assert "slice-0001/rows.arrow" in text
         assert str(folder.path) in text
         assert "Clear the run from its task begin" in text
         # Another machine's folder is the usual cause, where staging is a folder.
@@ -117,21 +117,21 @@ def test_a_task_on_another_machine_is_seen_by_all_at_once(root: StagingPath, fol
 
 
 def test_exists_says_what_was_written(folder: StagingFolder) -> None:
-    assert not folder.exists("deleted.parquet")
-    folder.write_table("deleted.parquet", TABLE)
-    assert folder.exists("deleted.parquet")
-    assert not folder.exists("keys.parquet")
+    assert not folder.exists("deleted.arrow")
+    folder.write_table("deleted.arrow", TABLE)
+    assert folder.exists("deleted.arrow")
+    assert not folder.exists("keys.arrow")
 
 
 def test_remove_takes_all_of_the_run_and_nothing_else(root: StagingPath, folder: StagingFolder) -> None:
     other = StagingFolder(root / "lead" / "20260301T130000000000-0123abcd")
     for one in (folder, other):
         one.write_json("begin.json", {})
-        one.write_table("slice-0001/page-00001.parquet", TABLE)
+        one.write_table("slice-0001/page-00001.arrow", TABLE)
     folder.remove()
     assert not folder.path.exists()
     assert not folder.exists("begin.json")
-    assert other.read_table("slice-0001/page-00001.parquet").equals(TABLE)
+    assert other.read_table("slice-0001/page-00001.arrow").equals(TABLE)
     folder.remove()
 
 
@@ -227,6 +227,6 @@ class KeyOnlyPath:
 
 def test_removal_needs_no_folders() -> None:
     kept = {"sync/contact/run/begin.json": b"{}"}
-    files = {"sync/lead/run/begin.json": b"{}", "sync/lead/run/slice-0001/page-00001.parquet": b"rows", **kept}
+    files = {"sync/lead/run/begin.json": b"{}", "sync/lead/run/slice-0001/page-00001.arrow": b"rows", **kept}
     remove_tree(KeyOnlyPath(files, "sync/lead/run"))
     assert files == kept

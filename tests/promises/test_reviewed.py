@@ -2,12 +2,12 @@
 
 from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
 
 from dynamics_sync import errors
 from dynamics_sync.entity import Entity
 from dynamics_sync.forward import tasks
+from dynamics_sync.staging import StagingFolder
 
 
 def copied_leads(sync: Any, count: int = 4) -> list[str]:
@@ -69,8 +69,9 @@ def test_rows_that_get_lost_between_two_tasks_stop_the_run(sync: Any) -> None:
     _, (reference,) = sync.begin(entity, trigger)
     tasks.extract(entity, sync.services, reference)
     tasks.transform(entity, sync.services, reference)
-    (staged,) = (sync.folder / "lead" / reference["run_key"]).glob("slice-*/*.rows.parquet")
-    pq.write_table(pq.read_table(staged).slice(0, 2), staged)
+    (staged,) = (sync.folder / "lead" / reference["run_key"]).glob("slice-*/*.rows.arrow")
+    folder = StagingFolder(staged.parent)
+    folder.write_table(staged.name, folder.read_table(staged.name).slice(0, 2))
     with pytest.raises(errors.CountsDoNotAddUp, match="read 5"):
         tasks.load(entity, sync.services, reference)
     assert sync.rows("lead") == {}
@@ -167,12 +168,13 @@ def test_unexpected_error_tells_its_place_and_no_value(sync: Any) -> None:
     entity, trigger = sync.entity("lead"), sync.trigger()
     _, (reference,) = sync.begin(entity, trigger)
     tasks.extract(entity, sync.services, reference)
-    (staged,) = (sync.folder / "lead" / reference["run_key"]).glob("slice-*/page-00001.parquet")
-    table = pq.read_table(staged)
+    (staged,) = (sync.folder / "lead" / reference["run_key"]).glob("slice-*/page-00001.arrow")
+    folder = StagingFolder(staged.parent)
+    table = folder.read_table(staged.name)
     # As if somebody else had written the file: the column that must hold texts holds a list of them.
     position = table.schema.get_field_index("lastname")
-    pq.write_table(table.set_column(position, "lastname", [[["Zwiebelkuchen"]]]), staged)
-    with pytest.raises(errors.Unexpected, match=r"at .*\.py:\d+") as caught:
+    folder.write_table(staged.name, table.set_column(position, "lastname", [[["Zwiebelkuchen"]]]))
+    with pytest.raises(errors.Unexpected, match=r"rows\.py:\d+") as caught:
         tasks.transform(entity, sync.services, reference)
     assert caught.value.__suppress_context__
     assert "Zwiebelkuchen" not in str(caught.value)

@@ -163,4 +163,4 @@ def check(steering: Steering, sync: Any) -> None:
     assert run["read_rows"] == len(theirs)
     assert len(theirs) - len(held) == run["rejected"]
     assert {key: row["crm_version"] for key, row in held.items()}.items() <= theirs.items()
-    assert [path for machine in steering.machines for path in machine.home.rglob("*.parquet")] == []
+    assert [path for machine in steering.machines for path in machine.home.rglob("*.arrow")] == []

@@ -45,7 +45,7 @@ def extract_slice(
 ) -> int:
     """Stage all pages of a slice, going on after those that an earlier try staged; return how many rows Dynamics gave.
 
-    Staged: `slice-NNNN/page-NNNNN.parquet`, and then `.json` beside it with the rows that could not be read, and with
+    Staged: `slice-NNNN/page-NNNNN.arrow`, and then `.json` beside it with the rows that could not be read, and with
     where the reading goes on.
     """
     piece = manifest.piece(number)
@@ -132,7 +132,7 @@ def _page_name(piece: Slice, page: int) -> str:
 
 def _stage(folder: StagingFolder, piece: Slice, progress: _Progress, page: DecodedPage) -> None:
     name = _page_name(piece, progress.pages)
-    folder.write_table(f"{name}.parquet", page.table)
+    folder.write_table(f"{name}.arrow", page.table)
     document = {"rows": progress.rows, "position": progress.position, "rejected": rejected_to_json(page.rejected)}
     folder.write_json(f"{name}.json", document)
 

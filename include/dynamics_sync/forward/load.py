@@ -55,7 +55,7 @@ class _StagedPages:
     names: Sequence[str]
 
     def __iter__(self) -> Iterator[pa.Table]:
-        return (self.folder.read_table(f"{name}.rows.parquet") for name in self.names)
+        return (self.folder.read_table(f"{name}.rows.arrow") for name in self.names)
 
 
 def _rejected_pages(folder: StagingFolder, names: Sequence[str]) -> Iterator[list[RejectedRow]]:

@@ -16,11 +16,11 @@ from dynamics_sync.watermark import Watermark
 
 FILE = "begin.json"
 #: The ids that the feed reported as deleted.
-DELETED_FILE = "deleted.parquet"
+DELETED_FILE = "deleted.arrow"
 #: The newest `modifiedon` before the feed was read.
 NEWEST_FILE = "newest.json"
 #: Within the folder of a slice of ids: which rows to fetch (id), and how new they must be (version).
-IDS_FILE = "ids.parquet"
+IDS_FILE = "ids.arrow"
 
 
 @dataclass(frozen=True, slots=True)

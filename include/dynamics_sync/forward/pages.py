@@ -1,6 +1,6 @@
 """Pages in staging, and where the reading of them goes on after a task was killed.
 
-A page is its Parquet file, and then a small JSON document: a page without a whole one was not staged. So what is there
+A page is its Arrow file, and then a small JSON document: a page without a whole one was not staged. So what is there
 and how far it was read cannot contradict each other.
 """
 

@@ -37,14 +37,14 @@ class StagedFeed:
 
     def deleted(self) -> pa.Table:
         """Return the deleted ids (id string)."""
-        pages = (self.folder.read_table(f"{_name(page)}.deleted.parquet") for page in range(1, self.pages + 1))
+        pages = (self.folder.read_table(f"{_name(page)}.deleted.arrow") for page in range(1, self.pages + 1))
         return pa.concat_tables([IDS_SCHEMA.empty_table(), *pages])
 
 
 def staged_keys(folder: StagingFolder, pages: int) -> Iterator[pa.Table]:
     """Yield so many staged pages of keys (id string, version int64)."""
     for page in range(1, pages + 1):
-        yield folder.read_table(f"{_name(page)}.parquet")
+        yield folder.read_table(f"{_name(page)}.arrow")
 
 
 def read_feed(reader: FeedReader, table: str, folder: StagingFolder) -> StagedFeed:
@@ -81,8 +81,8 @@ def _stage(
         message = f"the feed of {table} holds {page.without_key} rows without a key"
         raise UnexpectedAnswer(message, not_done="Nothing was read")
     keys = pa.table({"id": page.ids, "version": page.versions}, schema=KEYS_SCHEMA)
-    folder.write_table(f"{_name(number)}.parquet", keys)
-    folder.write_table(f"{_name(number)}.deleted.parquet", pa.table({"id": page.deleted}, schema=IDS_SCHEMA))
+    folder.write_table(f"{_name(number)}.arrow", keys)
+    folder.write_table(f"{_name(number)}.deleted.arrow", pa.table({"id": page.deleted}, schema=IDS_SCHEMA))
     ended = datetime.now(UTC).isoformat() if page.next_link is None else None
     document = {
         "read": read,

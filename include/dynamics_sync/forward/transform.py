@@ -21,14 +21,14 @@ def transform_slice(
 ) -> int:
     """Transform the staged pages of a slice, one at a time; return how many rows are ready for load.
 
-    Staged beside each page: `.rows.parquet`, and `.rows.rejected.json` also with what extract could not read.
+    Staged beside each page: `.rows.arrow`, and `.rows.rejected.json` also with what extract could not read.
     """
     ready = 0
     for name in page_names(folder, manifest.piece(number)):
-        page = folder.read_table(f"{name}.parquet")
+        page = folder.read_table(f"{name}.arrow")
         unread = rejected_rows(folder, name)
         done = transform_rows(page, entity, manifest.plan, rows_schema, exact_digits=exact_digits)
-        folder.write_table(f"{name}.rows.parquet", done.rows)
+        folder.write_table(f"{name}.rows.arrow", done.rows)
         folder.write_json(f"{name}.rows.rejected.json", rejected_to_json((*unread, *done.rejected)))
         ready += done.rows.num_rows
     return ready

@@ -5,7 +5,6 @@ the page is read once more value by value, to find the rows that are to blame. B
 same rows.
 """
 
-import io
 import json
 import re
 from collections.abc import Mapping
@@ -75,7 +74,7 @@ def _decode_columns(body: bytes, plan: ReadPlan) -> pa.Table:
     )
     # The page is one JSON object; the reader must see it as one block.
     block = pj.ReadOptions(use_threads=False, block_size=len(body) + 1)
-    document = pj.read_json(io.BytesIO(body), read_options=block, parse_options=options)
+    document = pj.read_json(pa.BufferReader(body), read_options=block, parse_options=options)
     if document.num_rows != 1 or document["value"].null_count:
         message = "no page of rows"
         raise pa.ArrowInvalid(message)

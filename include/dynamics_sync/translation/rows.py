@@ -37,27 +37,16 @@ class Transformed:
     rejected: tuple[Rejected, ...]
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Problems:
-    """The first problem of each row: which rows, what, and in which field."""
+    """The first problem of each row that has one, by the row's position: what, and in which field."""
 
-    rows: int
-    problem: list[RowProblem | None] = field(init=False)
-    where: list[str | None] = field(init=False)
+    found: dict[int, tuple[RowProblem, str]] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        self.problem = [None] * self.rows
-        self.where = [None] * self.rows
-
-    def add(self, bad: "pd.Series[bool]", problem: RowProblem, name: str) -> None:
+    def add(self, bad: "pa.Array[Any]", problem: RowProblem, name: str) -> None:
         """Note a problem of the rows in which `bad` is true; nulls are not bad."""
-        for index in bad.fillna(value=False).to_numpy(dtype=bool).nonzero()[0]:
-            if self.problem[index] is None:
-                self.problem[index], self.where[index] = problem, name
-
-    def good(self) -> list[bool]:
-        """Say for each row whether it has no problem."""
-        return [problem is None for problem in self.problem]
+        for index in pc.indices_nonzero(bad).to_pylist():
+            self.found.setdefault(index, (problem, name))
 
 
 def transform_rows(
@@ -69,7 +58,7 @@ def transform_rows(
     where the marketing database keeps numbers as doubles; a number that would change there is set aside.
     """
     frame = staged.to_pandas(types_mapper=pd.ArrowDtype)
-    problems = _Problems(len(frame))
+    problems = _Problems()
     _check_key(frame, plan, problems)
     columns: dict[str, pd.Series[Any]] = {
         entity.key.column: frame[plan.key].str.lower(),
@@ -79,16 +68,19 @@ def transform_rows(
     for name, spec in entity.fields.items():
         if name in plans:
             columns |= _field_columns(frame, entity, name, spec, plans[name], problems)
-    _check_columns(columns, entity.columns, problems, exact=exact_digits is not None)
-    good = problems.good()
-    rows = _assemble(columns, rows_schema, len(frame)).filter(pa.array(good, pa.bool_()))
-    return Transformed(rows, _rejected(staged, plan, problems))
+    arrays = {name: _in_one_chunk(pa.array(values)) for name, values in columns.items()}
+    _check_columns(arrays, entity.columns, problems, exact=exact_digits is not None)
+    rows = _assemble(arrays, rows_schema, len(frame))
+    if problems.found:
+        rows = rows.filter(pa.array(index not in problems.found for index in range(len(frame))))
+    return Transformed(rows, _rejected(staged, plan, problems.found))
 
 
 def _check_key(frame: pd.DataFrame, plan: ReadPlan, problems: _Problems) -> None:
-    problems.add(frame[plan.key].isna(), NULL_KEY, plan.key)
-    problems.add(~frame[plan.key].str.fullmatch(_GUID), INVALID_VALUE, plan.key)
-    problems.add(frame["versionnumber"].isna(), NULL_VERSION, "versionnumber")
+    keys = pa.array(frame[plan.key])
+    problems.add(pc.is_null(keys), NULL_KEY, plan.key)
+    problems.add(_no_guids(keys), INVALID_VALUE, plan.key)
+    problems.add(pc.is_null(pa.array(frame["versionnumber"])), NULL_VERSION, "versionnumber")
 
 
 def _field_columns(
@@ -125,18 +117,12 @@ def _lookup_columns(frame: pd.DataFrame, spec: FieldSpec, plan: FieldPlan) -> "d
     return columns
 
 
-def _labels(values: "pd.Series[Any]", options: Mapping[int, str]) -> "tuple[pd.Series[str], pd.Series[bool]]":
+def _labels(values: "pd.Series[Any]", options: Mapping[int, str]) -> "tuple[pd.Series[str], pa.Array[Any]]":
     """The labels of option values, and which values are unknown; each distinct value is looked up once."""
-    codes = pa.array(values).dictionary_encode()
-    codes = codes.combine_chunks() if isinstance(codes, pa.ChunkedArray) else codes
-    labels = [_label(value, options) for value in codes.dictionary.to_pylist()]
-    known = pa.array([label is not None for label in labels], pa.bool_())
-    text = pa.array(labels, pa.string()).take(codes.indices)
-    unknown = pc.invert(known.take(codes.indices))
-    return (
-        pd.Series(text, dtype=pd.ArrowDtype(pa.string()), index=values.index),
-        pd.Series(unknown, dtype=pd.ArrowDtype(pa.bool_()), index=values.index),
-    )
+    codes = _in_one_chunk(pa.array(values)).dictionary_encode()
+    labels = pa.array([_label(value, options) for value in codes.dictionary.to_pylist()], pa.string())
+    unknown = pc.is_null(labels).take(codes.indices)
+    return pd.Series(labels.take(codes.indices), dtype=pd.ArrowDtype(pa.string()), index=values.index), unknown
 
 
 def _label(value: int | str, options: Mapping[int, str]) -> str | None:
@@ -149,61 +135,73 @@ def _label(value: int | str, options: Mapping[int, str]) -> str | None:
 
 
 def _check_columns(
-    columns: "Mapping[str, pd.Series[Any]]", wanted: tuple[Column, ...], problems: _Problems, *, exact: bool
+    arrays: Mapping[str, pa.Array], wanted: tuple[Column, ...], problems: _Problems, *, exact: bool
 ) -> None:
     """Find values that their column cannot hold."""
     for column in wanted:
-        if column.name not in columns:
+        if column.name not in arrays:
             continue
-        values = columns[column.name]
+        values = arrays[column.name]
         match column.kind:
             case ColumnKind.TEXT:
-                # PostgreSQL has no way to keep the character NUL.
-                problems.add(values.str.contains(_NUL, regex=False), INVALID_VALUE, column.field)
-                if column.length is not None:
-                    problems.add(values.str.len() > column.length, VALUE_TOO_LONG, column.field)
+                _check_text(values, column, problems)
             case ColumnKind.GUID:
-                problems.add(~values.str.fullmatch(_GUID), INVALID_VALUE, column.field)
+                problems.add(_no_guids(values), INVALID_VALUE, column.field)
             case ColumnKind.NUMBER if exact:
                 problems.add(_inexact(values), INEXACT_NUMBER, column.field)
             case _:
                 pass
 
 
-def _inexact(values: "pd.Series[Any]") -> "pd.Series[bool]":
+def _check_text(values: pa.Array, column: Column, problems: _Problems) -> None:
+    """Look at each text only if a look at all of them, which takes a tenth of the time, finds reason to."""
+    # PostgreSQL has no way to keep the character NUL. In UTF-8 it is a byte that is part of no other character.
+    if _NUL.encode() in _bytes_of(values):
+        problems.add(pc.match_substring(values, _NUL), INVALID_VALUE, column.field)
+    if column.length is not None and (pc.max(pc.binary_length(values)).as_py() or 0) > column.length:
+        problems.add(pc.greater(pc.utf8_length(values), column.length), VALUE_TOO_LONG, column.field)
+
+
+def _bytes_of(texts: pa.Array) -> bytes:
+    """Return the bytes of all texts, one after another."""
+    characters = texts.buffers()[2]
+    return b"" if characters is None else characters.to_pybytes()
+
+
+def _no_guids(values: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """Which texts are no GUIDs; each distinct one is looked at once."""
+    texts = _in_one_chunk(values).dictionary_encode()
+    return pc.invert(pc.match_substring_regex(texts.dictionary, f"^{_GUID}$")).take(texts.indices)
+
+
+def _inexact(exact: pa.Array) -> pa.Array:
     """Which decimals would be others after they were kept as doubles."""
-    exact = pa.array(values)
     # By way of text, as the direct cast divides, and is off by one unit in the last place now and then.
     kept = pc.cast(pc.cast(exact, pa.string()), pa.float64())
     # Wide enough that the way back cannot overflow.
     wide = pa.decimal256(60, exact.type.scale)
-    same = pc.equal(pc.cast(kept, wide), pc.cast(exact, wide))
-    return pd.Series(pc.invert(same), dtype=pd.ArrowDtype(pa.bool_()), index=values.index)
+    return pc.not_equal(pc.cast(kept, wide), pc.cast(exact, wide))
 
 
-def _assemble(columns: "Mapping[str, pd.Series[Any]]", schema: pa.Schema, rows: int) -> pa.Table:
+def _assemble(arrays: Mapping[str, pa.Array], schema: pa.Schema, rows: int) -> pa.Table:
     """Put the columns into the order and types of the store; a field that the organisation lacks is null."""
-    arrays = [
-        pa.array(columns[field.name]).cast(field.type) if field.name in columns else pa.nulls(rows, field.type)
-        for field in schema
+    ordered = [
+        arrays[field.name].cast(field.type) if field.name in arrays else pa.nulls(rows, field.type) for field in schema
     ]
-    return pa.Table.from_arrays([_in_one_chunk(array) for array in arrays], schema=schema)
+    return pa.Table.from_arrays(ordered, schema=schema)
 
 
 def _in_one_chunk(array: pa.Array | pa.ChunkedArray) -> pa.Array:
     return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
 
 
-def _rejected(staged: pa.Table, plan: ReadPlan, problems: _Problems) -> tuple[Rejected, ...]:
-    found = [(index, problem) for index, problem in enumerate(problems.problem) if problem is not None]
-    payloads = staged.take(pa.array([index for index, _ in found], pa.int64())).to_pylist()
-    return tuple(
-        _reject(row, plan, problem, problems.where[index])
-        for (index, problem), row in zip(found, payloads, strict=True)
-    )
+def _rejected(staged: pa.Table, plan: ReadPlan, problems: Mapping[int, tuple[RowProblem, str]]) -> tuple[Rejected, ...]:
+    indices = sorted(problems)
+    payloads = staged.take(pa.array(indices, pa.int64())).to_pylist() if indices else []
+    return tuple(_reject(row, plan, *problems[index]) for index, row in zip(indices, payloads, strict=True))
 
 
-def _reject(row: Mapping[str, Any], plan: ReadPlan, problem: RowProblem, name: str | None) -> Rejected:
+def _reject(row: Mapping[str, Any], plan: ReadPlan, problem: RowProblem, name: str) -> Rejected:
     key = row[plan.key]
     return Rejected(
         record_key=key.lower() if key is not None else None,

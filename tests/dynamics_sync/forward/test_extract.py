@@ -163,7 +163,7 @@ def ids_slice(folder: StagingFolder, numbers: list[int], *, newer: int = 0) -> S
 def staged(folder: StagingFolder, piece: Slice) -> tuple[list[Any], list[Any]]:
     """All rows that a slice staged, and all that it set aside, in order."""
     names = page_names(folder, piece)
-    rows = [one for name in names for one in folder.read_table(f"{name}.parquet").to_pylist()]
+    rows = [one for name in names for one in folder.read_table(f"{name}.arrow").to_pylist()]
     return rows, [asdict(one) for name in names for one in rejected_rows(folder, name)]
 
 

@@ -371,7 +371,7 @@ def test_a_slice_brings_all_its_pages_and_what_extract_set_aside(
     pages = [[GOOD, {**GOOD, "rating": 9}], [], [{**GOOD, "versionnumber": 43}]]
     for number, rows in enumerate(pages, start=1):
         name = f"slice-0001/page-{number:05d}"
-        folder.write_table(f"{name}.parquet", pa.Table.from_pylist(rows, schema=plan.staged_schema))
+        folder.write_table(f"{name}.arrow", pa.Table.from_pylist(rows, schema=plan.staged_schema))
         folder.write_json(f"{name}.json", {"rejected": rejected_to_json([unread] if number == 2 else [])})
     folder.write_json("slice-0001/extract.json", {"pages": 3, "rows": 4})
     run = RunIdentity("sample", "run", "key", datetime(2026, 3, 1, tzinfo=UTC))
@@ -390,7 +390,7 @@ def test_a_slice_brings_all_its_pages_and_what_extract_set_aside(
     for _ in range(2):  # A task that is repeated gives the same.
         assert transform_slice(manifest, 1, folder, entity, rows_schema(entity), exact_digits=None) == 2
         names = [f"slice-0001/page-{number:05d}.rows" for number in (1, 2, 3)]
-        tables = [folder.read_table(f"{name}.parquet") for name in names]
+        tables = [folder.read_table(f"{name}.arrow") for name in names]
         assert [table["crm_version"].to_pylist() for table in tables] == [[42], [], [43]]
         assert all(table.schema == rows_schema(entity) for table in tables)
         rejected = [rejected_from_json(folder.read_json(f"{name}.rejected.json")) for name in names]

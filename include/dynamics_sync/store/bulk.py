@@ -1,9 +1,7 @@
-"""The bulk path: many rows of Arrow into a temporary table, in the transaction that merges them.
+"""The bulk path: many rows of Arrow into a table, in the transaction that merges them.
 
-The drivers that SQLAlchemy uses do the work: psycopg's COPY, whose binary format pgpq writes from Arrow, and
-`executemany` of Python's sqlite3. ADBC would open a connection of its own, on which the transaction that merges is not;
-and it would bring a second SQLite library into the process, and two of them on one file break each other's locks
-(https://www.sqlite.org/howtocorrupt.html, section 2.2.1).
+On PostgreSQL it is psycopg's COPY, whose binary format pgpq writes from Arrow. On SQLite it is `executemany` for
+temporary tables, and a file between the two for the many rows of a first copy (see `sqlite_file`).
 """
 
 from collections.abc import Iterable, Iterator
@@ -17,6 +15,7 @@ import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from dynamics_sync.store.column_types import is_guid
+from dynamics_sync.store.sqlite_file import fill_through_file
 
 #: Rows that are turned into bytes or Python objects at once; it bounds the memory that they take.
 _CHUNK_ROWS = 10_000
@@ -38,8 +37,11 @@ def temporary_table(name: str, *columns: sa.Column[Any]) -> sa.Table:
 def ingest(connection: sa.Connection, table: sa.Table, pages: Iterable[pa.Table]) -> None:
     """Create the temporary table and fill it page by page; the pages' columns bear the names of the table's."""
     table.create(connection, checkfirst=False)
-    append(connection, table, pages)
-    if connection.dialect.name == "postgresql":
+    if connection.dialect.name == "sqlite":
+        for page in pages:
+            _insert_many(connection, table, page)
+    else:
+        append(connection, table, pages)
         # A new table has no statistics, and the planner would take a nested loop for any size. It asks how many rows
         # there are and how many keys; to look at all columns would take longer than to fill them.
         name = connection.dialect.identifier_preparer.format_table(table)
@@ -48,9 +50,13 @@ def ingest(connection: sa.Connection, table: sa.Table, pages: Iterable[pa.Table]
 
 
 def append(connection: sa.Connection, table: sa.Table, pages: Iterable[pa.Table]) -> int:
-    """Add rows to a table page by page, whose columns bear the names of the table's; return how many were added."""
-    fill = _copy if connection.dialect.name == "postgresql" else _insert_many
-    return sum(fill(connection, table, page) for page in pages)
+    """Add rows to a table page by page, whose columns bear the names of the table's; return how many were added.
+
+    In a transaction that writes; on SQLite once in it, and to a lasting table.
+    """
+    if connection.dialect.name == "sqlite":
+        return fill_through_file(connection, table, pages, _sqlite_values)
+    return sum(_copy(connection, table, page) for page in pages)
 
 
 def _copy(connection: sa.Connection, table: sa.Table, rows: pa.Table) -> int:
@@ -100,14 +106,12 @@ def _no_guid() -> ValueError:
     return ValueError(message)
 
 
-def _insert_many(connection: sa.Connection, table: sa.Table, rows: pa.Table) -> int:
+def _insert_many(connection: sa.Connection, table: sa.Table, rows: pa.Table) -> None:
     places = ", ".join("?" * rows.num_columns)
     statement = f"INSERT INTO {_quoted(connection, table, rows)} VALUES ({places})"
-    inserted = 0
     for batch in rows.to_batches(max_chunksize=_CHUNK_ROWS):
         if batch.num_rows:  # A table put together of several may have an empty piece; no rows would mean no parameters.
-            inserted += connection.exec_driver_sql(statement, list(_sqlite_rows(batch))).rowcount
-    return inserted
+            connection.exec_driver_sql(statement, list(_sqlite_rows(batch)))
 
 
 def _sqlite_rows(batch: pa.RecordBatch) -> Iterator[tuple[object, ...]]:

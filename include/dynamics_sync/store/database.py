@@ -20,6 +20,7 @@ from dynamics_sync.errors import (
     MarketingDatabaseRefused,
     SyncError,
 )
+from dynamics_sync.store.sqlite_file import forget_file
 
 DialectName = Literal["sqlite", "postgresql"]
 Clock = Callable[[], datetime]
@@ -152,9 +153,10 @@ def _sqlite_engine(url: sa.URL, lock_timeout: float) -> sa.Engine:
         _use_write_ahead_log(connection)
 
     @sa.event.listens_for(engine, "checkin")
-    def _drop_temporary_tables(connection: sqlite3.Connection | None, _record: object) -> None:
-        # What PostgreSQL does at the end of a transaction (ON COMMIT DROP).
+    def _tidy(connection: sqlite3.Connection | None, _record: object) -> None:
         if connection is not None:
+            forget_file(connection, url)
+            # What PostgreSQL does at the end of a transaction (ON COMMIT DROP).
             left = connection.execute("SELECT name FROM sqlite_temp_master WHERE type = 'table'").fetchall()
             for (name,) in left:
                 connection.execute(f'DROP TABLE temp."{name}"')

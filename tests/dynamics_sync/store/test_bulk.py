@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dynamics_sync.store.bulk import guid_bytes, ingest, temporary_table
+from dynamics_sync.store.bulk import append, guid_bytes, ingest, temporary_table
 from dynamics_sync.store.column_types import ExactNumber, Instant, guid_type
 from dynamics_sync.store.database import MarketingDatabase
 
@@ -49,8 +49,10 @@ def test_what_is_no_guid_is_refused_without_its_text(text: str) -> None:
 
 
 @settings(deadline=None, derandomize=True, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(rows=ROWS, cut=st.integers(0, 10))
-def test_each_type_arrives_as_it_was(db: MarketingDatabase, rows: list[dict[str, Any]], cut: int) -> None:
+@given(rows=ROWS, cut=st.integers(0, 10), is_lasting=st.booleans())
+def test_each_type_arrives_as_it_was(
+    db: MarketingDatabase, rows: list[dict[str, Any]], cut: int, is_lasting: bool
+) -> None:
     if db.dialect_name == "sqlite":
         # It keeps numbers as doubles; what would change is set aside before.
         rows = [{**row, "number": Decimal("1.5000"), "exact": Decimal("0.5000000000")} for row in rows]
@@ -59,9 +61,13 @@ def test_each_type_arrives_as_it_was(db: MarketingDatabase, rows: list[dict[str,
     # A table that was cut, and one of several pieces.
     pages = [whole.slice(0, cut), pa.concat_tables([whole.slice(cut, 3), whole.slice(cut + 3)])]
     columns = [sa.Column("position", sa.BigInteger), *(sa.Column(name, kind[0]) for name, kind in KINDS.items())]
-    table = temporary_table("sync_bulk", *columns)
+    table = sa.Table("sync_kept", sa.MetaData(), *columns) if is_lasting else temporary_table("sync_bulk", *columns)
     with db.writing() as connection:
-        ingest(connection, table, pages)
+        if is_lasting:
+            table.create(connection)
+            assert append(connection, table, pages) == len(rows)
+        else:
+            ingest(connection, table, pages)
         found = [dict(row) for row in connection.execute(sa.select(table).order_by("position")).mappings()]
         table.drop(connection)
     assert found == [{"position": n, **row} for n, row in enumerate(rows)]

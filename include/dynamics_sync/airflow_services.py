@@ -2,17 +2,19 @@
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from airflow.sdk import BaseHook, ObjectStoragePath, Variable, get_current_context
 
-from dynamics_sync.api_gate import Caller, SharedGate
-from dynamics_sync.dataverse.client import DataverseClient
 from dynamics_sync.errors import MarketingConnectionError
 from dynamics_sync.services import Services
 from dynamics_sync.settings import VARIABLE, Settings, parse_settings
 from dynamics_sync.store.database import MarketingDatabase
+
+if TYPE_CHECKING:
+    from dynamics_sync.api_gate import SharedGate
+    from dynamics_sync.dataverse.client import DataverseClient
 
 
 class AirflowVariables:
@@ -56,18 +58,22 @@ def open_services() -> Services:
         staging_root(settings),
         dynamics=lambda **options: open_dynamics(settings, **options),
         marketing=lambda: open_marketing(settings),
-        gate=lambda database: SharedGate(database, current_caller(), settings.budget),
+        gate=lambda database: open_gate(settings, database),
     )
 
 
-def current_caller() -> Caller:
-    """Name the DAG and the task that run just now; another try of the task has the same name."""
+def open_gate(settings: Settings, database: MarketingDatabase) -> "SharedGate":
+    """Return the gate for the task that runs just now; another try of the task has the same name."""
+    # Half of the tasks do not talk to Dynamics, and shall not import what does.
+    from dynamics_sync.api_gate import Caller, SharedGate  # noqa: PLC0415 - see above
+
     task: Any = get_current_context()["ti"]
     number = f" {task.map_index}" if task.map_index is not None and task.map_index >= 0 else ""
-    return Caller(task.dag_id, f"{task.dag_id} {task.run_id} {task.task_id}{number}")
+    caller = Caller(task.dag_id, f"{task.dag_id} {task.run_id} {task.task_id}{number}")
+    return SharedGate(database, caller, settings.budget)
 
 
-def open_dynamics(settings: Settings, **options: Any) -> DataverseClient:
+def open_dynamics(settings: Settings, **options: Any) -> "DataverseClient":
     """Return a client for the connection that the settings name; `options` are those of DataverseClient."""
     # The hook lives in plugins/, which Airflow puts on the path of its own processes only.
     from dynamics_hook import DynamicsHook  # noqa: PLC0415 - see above

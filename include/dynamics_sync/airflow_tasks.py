@@ -1,6 +1,5 @@
-"""The tasks as Airflow calls them: the context's words become arguments, Airflow's services stand behind the sync's."""
+"""The tasks of a forward run as Airflow calls them: its context becomes arguments, its services stand behind ours."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from airflow.sdk import get_current_context
@@ -8,7 +7,6 @@ from airflow.sdk import get_current_context
 from dynamics_sync.airflow_services import open_services
 from dynamics_sync.entity import Entity
 from dynamics_sync.forward import tasks
-from dynamics_sync.reverse import tasks as reverse
 
 
 def begin(entity: Entity) -> list[tasks.SliceReference]:
@@ -50,42 +48,6 @@ def finish(entity: Entity) -> dict[str, int]:
     context = get_current_context()
     run_key = context["ti"].xcom_pull(task_ids="begin", key="run_key")
     return tasks.finish(entity, open_services(), context["dag_run"].run_id, run_key)
-
-
-def collect(entities: Sequence[Entity]) -> str:
-    """Find what differs from what Dynamics last said; return the key of the run."""
-    context = get_current_context()
-    return reverse.collect(entities, open_services(), context["dag_run"].run_id, context["params"])
-
-
-def plan(entities: Sequence[Entity], run_key: str) -> list[reverse.BatchReference]:
-    """Make the plan; return one reference for each batch. The figures go to the task that asks a person."""
-    summary, references = reverse.plan(entities, open_services(), run_key)
-    task = get_current_context()["ti"]
-    task.xcom_push(key="records", value=summary.records)
-    task.xcom_push(key="api_calls", value=summary.api_calls)
-    task.xcom_push(key="table", value=summary.as_table())
-    task.xcom_push(key="first_records", value=summary.as_list())
-    task.xcom_push(key="needs_approval", value=summary.needs_approval and bool(references))
-    return references
-
-
-def apply(entities: Sequence[Entity], reference: reverse.BatchReference) -> dict[str, int]:
-    """Send one batch, and record what Dynamics made of it."""
-    context: Any = get_current_context()
-    context["batch_label"] = reference["label"]
-    return reverse.apply(entities, open_services(), reference)
-
-
-def record(entities: Sequence[Entity], run_key: str) -> dict[str, dict[str, int]]:
-    """End the run."""
-    return reverse.record(entities, open_services(), run_key)
-
-
-def refuse_plan() -> None:
-    """Note that a person refused the plan of this run."""
-    run_key = get_current_context()["ti"].xcom_pull(task_ids="collect")
-    reverse.refuse(open_services(), run_key)
 
 
 def _named_slice(reference: tasks.SliceReference) -> Any:

@@ -29,7 +29,7 @@ class PlanApproval(ApprovalOperator):
         # First, as Airflow leaves by an exception where it skips what follows.
         if event.get("chosen_options") == [self.REJECT]:
             # Imported here because parsing must not pay for the database.
-            from dynamics_sync import airflow_tasks  # noqa: PLC0415 - see above
+            from dynamics_sync import airflow_reverse_tasks  # noqa: PLC0415 - see above
 
-            airflow_tasks.refuse_plan()
+            airflow_reverse_tasks.refuse_plan()
         return super().execute_complete(context, event)

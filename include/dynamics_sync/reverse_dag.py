@@ -65,30 +65,30 @@ def _wire(entities: tuple[Entity, ...]) -> None:
     @sync_task(task_id="collect")
     def collect() -> str:
         """Find what differs from what Dynamics last said."""
-        from dynamics_sync import airflow_tasks  # noqa: PLC0415 - see above
+        from dynamics_sync import airflow_reverse_tasks  # noqa: PLC0415 - see above
 
-        return airflow_tasks.collect(entities)
+        return airflow_reverse_tasks.collect(entities)
 
     @waiting_task(task_id="plan", pool=POOL)
     def plan(run_key: str) -> list[dict[str, Any]]:
         """Fit it to the organisation, find records that exist already, cut it into batches. A dry run ends here."""
-        from dynamics_sync import airflow_tasks  # noqa: PLC0415 - see above
+        from dynamics_sync import airflow_reverse_tasks  # noqa: PLC0415 - see above
 
-        return airflow_tasks.plan(entities, run_key)
+        return airflow_reverse_tasks.plan(entities, run_key)
 
     @waiting_task(task_id="apply", pool=POOL, map_index_template="{{ batch_label }}")
     def apply(reference: Any) -> dict[str, int]:
         """Send one batch, and record what Dynamics made of it."""
-        from dynamics_sync import airflow_tasks  # noqa: PLC0415 - see above
+        from dynamics_sync import airflow_reverse_tasks  # noqa: PLC0415 - see above
 
-        return airflow_tasks.apply(entities, reference)
+        return airflow_reverse_tasks.apply(entities, reference)
 
     @sync_task(task_id="record", trigger_rule="none_failed")
     def record(run_key: str) -> dict[str, dict[str, int]]:
         """Check that the figures add up, and advance the watermark."""
-        from dynamics_sync import airflow_tasks  # noqa: PLC0415 - see above
+        from dynamics_sync import airflow_reverse_tasks  # noqa: PLC0415 - see above
 
-        return airflow_tasks.record(entities, run_key)
+        return airflow_reverse_tasks.record(entities, run_key)
 
     run_key = collect()
     references = plan(run_key)  # type: ignore[arg-type] # Airflow hands over the result.

@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from dynamics_sync.api_gate import SharedGate
-from dynamics_sync.dataverse.client import DataverseClient
 from dynamics_sync.entity import Entity
 from dynamics_sync.errors import SyncError, Unexpected, told_wait
 from dynamics_sync.settings import Settings
@@ -16,6 +15,11 @@ from dynamics_sync.staging import StagingFolder, StagingPath
 from dynamics_sync.store.database import MarketingDatabase
 from dynamics_sync.store.runs import RunIdentity, fail_run, go_on_with_run, hold_run
 from dynamics_sync.watermark import ReverseWatermarkStore, Variables, WatermarkStore
+
+if TYPE_CHECKING:
+    # Half of the tasks do not talk to Dynamics, and shall not import what does.
+    from dynamics_sync.api_gate import SharedGate
+    from dynamics_sync.dataverse.client import DataverseClient
 
 log = logging.getLogger(__name__)
 
@@ -27,10 +31,10 @@ class Services:
     settings: Settings
     variables: Variables
     staging: StagingPath
-    dynamics: Callable[..., DataverseClient]
+    dynamics: "Callable[..., DataverseClient]"
     marketing: Callable[[], MarketingDatabase]
     #: Through which the requests to Dynamics pass; None where only one task talks to it.
-    gate: Callable[[MarketingDatabase], SharedGate] | None = None
+    gate: "Callable[[MarketingDatabase], SharedGate] | None" = None
 
     def folder(self, entity: Entity, run_key: str) -> StagingFolder:
         """Return the staging folder of a run."""
@@ -65,7 +69,7 @@ def recorded(services: Services, *runs: RunIdentity) -> Iterator[MarketingDataba
 
 
 @contextmanager
-def connected(services: Services, database: MarketingDatabase, *runs: RunIdentity) -> Iterator[DataverseClient]:
+def connected(services: Services, database: MarketingDatabase, *runs: RunIdentity) -> "Iterator[DataverseClient]":
     """Give a client to a task of the runs. At the end its place among those who talk to Dynamics is free again."""
     for run in runs:
         go_on_with_run(database, run)
@@ -79,7 +83,7 @@ def connected(services: Services, database: MarketingDatabase, *runs: RunIdentit
         _leave(gate)
 
 
-def _leave(gate: SharedGate) -> None:
+def _leave(gate: "SharedGate") -> None:
     try:
         gate.leave()
     except SyncError as error:

@@ -34,8 +34,7 @@ from dynamics_sync.errors import (
     WaitAsTold,
 )
 from dynamics_sync.forward.balance import balanced_windows
-from dynamics_sync.forward.extract import Log
-from dynamics_sync.forward.manifest import DELETED_FILE, IDS_FILE, NEWEST_FILE, Manifest
+from dynamics_sync.forward.manifest import DELETED_FILE, IDS_FILE, NEWEST_FILE, Log, Manifest
 from dynamics_sync.forward.quiet import REFUSED_LINK
 from dynamics_sync.forward.request import Mode, RunRequest
 from dynamics_sync.forward.slices import (

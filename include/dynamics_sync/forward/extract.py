@@ -1,6 +1,6 @@
 """extract: read one slice page by page into staging. A task that was killed goes on at the page where it stopped."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -11,19 +11,17 @@ from dynamics_sync.dataverse.paging import read_pages
 from dynamics_sync.dataverse.query import select_path
 from dynamics_sync.errors import StaleAnswer
 from dynamics_sync.forward.ahead import read_ahead
-from dynamics_sync.forward.manifest import IDS_FILE, Manifest
-from dynamics_sync.forward.pages import staged_pages
+from dynamics_sync.forward.manifest import IDS_FILE, Log, Manifest
+from dynamics_sync.forward.pages import end_of_pages, page_name, staged_pages
 from dynamics_sync.forward.slices import Slice, SliceKind
 from dynamics_sync.staging import StagingFolder
 from dynamics_sync.translation.decode import DecodedPage, decode_page
 from dynamics_sync.translation.fetching import check_page, fetch_rows, gone_ids
 from dynamics_sync.translation.fields import ReadPlan
-from dynamics_sync.translation.rejected import Rejected, rejected_from_json, rejected_to_json
+from dynamics_sync.translation.rejected import rejected_to_json
 
 #: How many rows one $batch of reads may bring; a page's worth.
 _IDS_PER_BATCH = 5_000
-
-Log = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,20 +57,8 @@ def extract_slice(
             _stage(folder, piece, progress, page)
             of = f" of about {piece.expected:,}" if piece.expected else ""
             log(f"Page {progress.pages}: {progress.rows:,} rows{of}.")
-    folder.write_json(f"{piece.folder}/extract.json", {"pages": progress.pages, "rows": progress.rows})
+    end_of_pages(folder, piece, progress.pages, progress.rows)
     return progress.rows
-
-
-def page_names(folder: StagingFolder, piece: Slice) -> list[str]:
-    """The names of the staged pages of a slice, in order, without their endings."""
-    pages = folder.read_json(f"{piece.folder}/extract.json")["pages"]
-    return [_page_name(piece, page) for page in range(1, pages + 1)]
-
-
-def rows_read(folder: StagingFolder, piece: Slice) -> int:
-    """How many rows Dynamics gave for a slice."""
-    rows: int = folder.read_json(f"{piece.folder}/extract.json")["rows"]
-    return rows
 
 
 def _read_windows(
@@ -121,17 +107,8 @@ def _check_versions(plan: ReadPlan, named: Mapping[str, int | None], page: Decod
         raise StaleAnswer(message, not_done="The rows were not staged")
 
 
-def rejected_rows(folder: StagingFolder, page_name: str) -> tuple[Rejected, ...]:
-    """Return the rows of a staged page that could not be read."""
-    return rejected_from_json(folder.read_json(f"{page_name}.json")["rejected"])
-
-
-def _page_name(piece: Slice, page: int) -> str:
-    return f"{piece.folder}/page-{page:05d}"
-
-
 def _stage(folder: StagingFolder, piece: Slice, progress: _Progress, page: DecodedPage) -> None:
-    name = _page_name(piece, progress.pages)
+    name = page_name(piece, progress.pages)
     folder.write_table(f"{name}.arrow", page.table)
     document = {"rows": progress.rows, "position": progress.position, "rejected": rejected_to_json(page.rejected)}
     folder.write_json(f"{name}.json", document)
@@ -139,6 +116,6 @@ def _stage(folder: StagingFolder, piece: Slice, progress: _Progress, page: Decod
 
 def _resume(folder: StagingFolder, piece: Slice) -> _Progress:
     progress = _Progress(0, 0, None)
-    for page in staged_pages(folder, partial(_page_name, piece)):
+    for page in staged_pages(folder, partial(page_name, piece)):
         progress = _Progress(progress.pages + 1, page["rows"], page["position"])
     return progress

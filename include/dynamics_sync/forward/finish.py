@@ -3,8 +3,7 @@
 import pyarrow as pa
 
 from dynamics_sync.entity import Entity
-from dynamics_sync.forward.extract import Log
-from dynamics_sync.forward.manifest import DELETED_FILE, Manifest
+from dynamics_sync.forward.manifest import DELETED_FILE, Log, Manifest
 from dynamics_sync.forward.manifest import FILE as MANIFEST
 from dynamics_sync.forward.staged_feed import staged_keys
 from dynamics_sync.settings import Settings

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from dynamics_sync.entity import Entity
-from dynamics_sync.forward.extract import Log, page_names, rows_read
-from dynamics_sync.forward.manifest import Manifest
+from dynamics_sync.forward.manifest import Log, Manifest
+from dynamics_sync.forward.pages import page_names, rows_read
 from dynamics_sync.staging import StagingFolder
 from dynamics_sync.store.database import MarketingDatabase
 from dynamics_sync.store.merge import RejectedRow, load_slice

@@ -1,6 +1,6 @@
 """The manifest: what begin decided, written to staging once and read by every other task of the run."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
@@ -21,6 +21,9 @@ DELETED_FILE = "deleted.arrow"
 NEWEST_FILE = "newest.json"
 #: Within the folder of a slice of ids: which rows to fetch (id), and how new they must be (version).
 IDS_FILE = "ids.arrow"
+
+#: Where a task says how far it is, in plain words.
+Log = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """The five tasks of a forward run: open what a task needs, do its step, record a failure. Free of Airflow.
 
-Between tasks travel references only (which run, which slice); rows travel through staging.
+Between tasks travel references only (which run, which slice); rows travel through staging. Each task imports the step
+that it takes when it takes it: to import those of the others would be half of what a small task costs.
 """
 
 import logging
@@ -10,29 +11,16 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from dynamics_sync.dataverse.client import DataverseClient
-from dynamics_sync.dataverse.metadata import read_table
-from dynamics_sync.dataverse.organization import read_organization
 from dynamics_sync.entity import Entity
 from dynamics_sync.errors import RunParameterError
-from dynamics_sync.forward.begin import Begin
 from dynamics_sync.forward.cursor import Cursor, forget_run, resume_run
-from dynamics_sync.forward.extract import extract_slice
-from dynamics_sync.forward.finish import finish_slices, remove_staging
-from dynamics_sync.forward.load import load_staged
 from dynamics_sync.forward.manifest import FILE as MANIFEST
 from dynamics_sync.forward.manifest import Manifest, read_manifest
-from dynamics_sync.forward.quiet import Quiet
 from dynamics_sync.forward.request import RunRequest, request_for_backfill, request_from_params
-from dynamics_sync.forward.transform import transform_slice
 from dynamics_sync.services import Services, connected, recorded
 from dynamics_sync.staging import StagingFolder
 from dynamics_sync.store.database import MarketingDatabase
-from dynamics_sync.store.environments import check_environment
 from dynamics_sync.store.runs import RunIdentity, begin_run, run_state
-from dynamics_sync.store.schema import ensure_tables, has_table, rows_schema
-from dynamics_sync.store.views import ensure_views
-from dynamics_sync.translation.fields import plan_reading
 
 log = logging.getLogger(__name__)
 
@@ -65,11 +53,13 @@ def begin(entity: Entity, services: Services, trigger: Trigger, cursor: Cursor) 
 
     `cursor` survives a retry of the task and names the run that it began: a feed that is staged in part is read on.
     """
+    from dynamics_sync.forward.planning import plan_run  # noqa: PLC0415 - see above
+
     run = resume_run(cursor, entity, trigger.run_id, datetime.now(UTC))
     with recorded(services, run) as database:
         begin_run(database, run, "backfill" if trigger.is_backfill else str(trigger.params.get("mode") or "changes"))
         with connected(services, database, run) as client:
-            slices = _plan(entity, trigger.request(), run, services, client, database).slices
+            slices = plan_run(entity, trigger.request(), run, services, client, database).slices
     forget_run(cursor)
     return run.run_key, [
         {"run_key": run.run_key, "slice": piece.number, "label": f"{piece.number} of {len(slices)}: {piece.label}"}
@@ -77,48 +67,10 @@ def begin(entity: Entity, services: Services, trigger: Trigger, cursor: Cursor) 
     ]
 
 
-def _plan(
-    entity: Entity,
-    request: RunRequest,
-    run: RunIdentity,
-    services: Services,
-    client: DataverseClient,
-    database: MarketingDatabase,
-) -> Manifest:
-    folder = services.folder(entity, run.run_key)
-    is_new = not has_table(database, entity)
-    for change in ensure_tables(database, entity):
-        log.info("%s", change)
-    ensure_views(database)
-    # Changes since a watermark are not enough to fill a table that was just made.
-    watermark = None if is_new else services.watermark(entity).read()
-    quiet = Quiet(entity, request, run, watermark, services.settings, client, database, folder)
-    if manifest := quiet.plan_run():
-        log.info("Change tracking reports nothing new.")
-        return manifest
-    # Before all else: nothing of a foreign organisation may reach the tables.
-    check_environment(database, asdict(read_organization(client)))
-    table = read_table(client, entity.entity)
-    plan = plan_reading(entity, table)
-    if plan.absent:
-        log.info("Not in this organisation, so left as they are: %s.", ", ".join(plan.absent))
-    return Begin(
-        entity=entity,
-        request=request,
-        run=run,
-        table=table,
-        plan=plan,
-        watermark=watermark,
-        settings=services.settings,
-        client=client,
-        database=database,
-        folder=folder,
-        log=log.info,
-    ).plan_run()
-
-
 def extract(entity: Entity, services: Services, reference: SliceReference) -> SliceReference:
     """Stage one slice, going on where an earlier try of the task stopped."""
+    from dynamics_sync.forward.extract import extract_slice  # noqa: PLC0415 - see above
+
     with (
         _opened(entity, services, reference["run_key"]) as opened,
         connected(services, opened.database, opened.manifest.run) as client,
@@ -129,6 +81,9 @@ def extract(entity: Entity, services: Services, reference: SliceReference) -> Sl
 
 def transform(entity: Entity, services: Services, reference: SliceReference) -> SliceReference:
     """Bring one staged slice into our format."""
+    from dynamics_sync.forward.transform import transform_slice  # noqa: PLC0415 - see above
+    from dynamics_sync.store.schema import rows_schema  # noqa: PLC0415 - see above
+
     with _opened(entity, services, reference["run_key"]) as opened:
         schema, digits = rows_schema(entity), opened.database.exact_digits
         rows = transform_slice(opened.manifest, reference["slice"], opened.folder, entity, schema, exact_digits=digits)
@@ -138,6 +93,8 @@ def transform(entity: Entity, services: Services, reference: SliceReference) -> 
 
 def load(entity: Entity, services: Services, reference: SliceReference) -> dict[str, int]:
     """Merge one slice into the marketing database; return its counts."""
+    from dynamics_sync.forward.load import load_staged  # noqa: PLC0415 - see above
+
     with _opened(entity, services, reference["run_key"]) as opened:
         counts = load_staged(opened.manifest, reference["slice"], opened.folder, entity, opened.database, log=log.info)
     return asdict(counts)
@@ -145,6 +102,8 @@ def load(entity: Entity, services: Services, reference: SliceReference) -> dict[
 
 def finish(entity: Entity, services: Services, run_id: str, run_key: str) -> dict[str, int]:
     """Apply deletions, check the counts, advance the watermark; return the counts of the run."""
+    from dynamics_sync.forward.finish import finish_slices, remove_staging  # noqa: PLC0415 - see above
+
     folder = services.folder(entity, run_key)
     run = RunIdentity(entity.entity, run_id, run_key, datetime.now(UTC))
     with recorded(services, run) as database:

@@ -3,8 +3,8 @@
 import pyarrow as pa
 
 from dynamics_sync.entity import Entity
-from dynamics_sync.forward.extract import page_names, rejected_rows
 from dynamics_sync.forward.manifest import Manifest
+from dynamics_sync.forward.pages import page_names, rejected_rows
 from dynamics_sync.staging import StagingFolder
 from dynamics_sync.translation.rejected import rejected_to_json
 from dynamics_sync.translation.rows import transform_rows

@@ -17,8 +17,9 @@ from requests.structures import CaseInsensitiveDict
 
 from dynamics_sync.dataverse.client import DataverseClient
 from dynamics_sync.errors import IncompleteAnswer, StaleAnswer, UnexpectedAnswer
-from dynamics_sync.forward.extract import extract_slice, page_names, rejected_rows
+from dynamics_sync.forward.extract import extract_slice
 from dynamics_sync.forward.manifest import IDS_FILE, Manifest
+from dynamics_sync.forward.pages import page_names, rejected_rows
 from dynamics_sync.forward.request import Mode
 from dynamics_sync.forward.slices import Slice, SliceKind
 from dynamics_sync.staging import StagingFolder

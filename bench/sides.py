@@ -32,14 +32,6 @@ class Variables(dict[str, str]):
         self[key] = value
 
 
-class Cursor(dict[str, Any]):
-    """Stands in for Airflow's task state store."""
-
-    def set(self, key: str, value: Any) -> None:
-        """Write one."""
-        self[key] = value
-
-
 class CountingAdapter(requests.adapters.HTTPAdapter):
     """Counts the requests that leave."""
 
@@ -106,7 +98,7 @@ class Sides:
         """One forward run."""
         self.runs += 1
         trigger = tasks.Trigger(f"copy {self.runs}")
-        run_key, references = tasks.begin(entity, self.services, trigger, Cursor())
+        run_key, references = tasks.begin(entity, self.services, trigger)
         for reference in references:
             tasks.extract(entity, self.services, reference)
             tasks.load(entity, self.services, tasks.transform(entity, self.services, reference))

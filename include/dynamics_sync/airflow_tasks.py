@@ -20,7 +20,7 @@ def begin(entity: Entity) -> list[tasks.SliceReference]:
         interval_start=run.data_interval_start,
         interval_end=run.data_interval_end,
     )
-    run_key, references = tasks.begin(entity, open_services(), trigger, context["task_state_store"])
+    run_key, references = tasks.begin(entity, open_services(), trigger)
     context["ti"].xcom_push(key="run_key", value=run_key)
     return references
 

@@ -50,8 +50,10 @@ class Services:
 
 
 @contextmanager
-def recorded(services: Services, *runs: RunIdentity) -> Iterator[MarketingDatabase]:
+def recorded(services: Services, runs: Iterable[RunIdentity]) -> Iterator[MarketingDatabase]:
     """Open the marketing database for a task; a failure inside is written to `sync_run`, for each of the runs.
+
+    They are looked at then: a list may be filled in the block.
 
     So is a wait whose length is known, for which the task frees its worker; the run has not failed then.
     An error that is not of our tree leaves as `Unexpected`, without its text, which may quote values of records.

@@ -14,7 +14,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from s3fs import S3FileSystem
 
 from dynamics_sync.errors import StagingGone
-from dynamics_sync.forward.cursor import new_run
+from dynamics_sync.forward.attempt import new_run
 from dynamics_sync.staging import StagingFolder, StagingPath, remove_old_runs, remove_tree
 
 TABLE = pa.table(

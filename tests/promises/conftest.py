@@ -42,13 +42,6 @@ class DictVariables(dict[str, str]):
         self[key] = value
 
 
-class DictCursor(dict[str, Any]):
-    """Stands in for Airflow's task state store; what it holds must survive JSON, as there."""
-
-    def set(self, key: str, value: Any) -> None:
-        self[key] = json.loads(json.dumps(value))
-
-
 class Wire(requests.adapters.HTTPAdapter):
     """The way to Dynamics, on which a test can let something happen before a request leaves, and after its answer came.
 
@@ -166,7 +159,7 @@ class Sync:
         return self.last_run(entity.entity)
 
     def begin(self, entity: Entity, trigger: tasks.Trigger) -> tuple[str, list[dict[str, Any]]]:
-        run_key, references = tasks.begin(entity, self.services, trigger, DictCursor())
+        run_key, references = tasks.begin(entity, self.services, trigger)
         return run_key, json.loads(json.dumps(references))  # As they come out of XCom.
 
     def finish(self, entity: Entity, trigger: tasks.Trigger, run_key: str) -> None:
@@ -175,9 +168,6 @@ class Sync:
     def trigger(self, **params: Any) -> tasks.Trigger:
         self.runs += 1
         return tasks.Trigger(f"run {self.runs}", params)
-
-    def cursor(self) -> DictCursor:
-        return DictCursor()
 
     def copy(self, entity: Entity, reference: dict[str, Any]) -> None:
         tasks.load(

@@ -46,8 +46,7 @@ def tried(task: Callable[[], Answer]) -> Answer:
 def run_with_retries(sync: Any, **params: Any) -> None:
     """Run the DAG of the leads; raises the error of the task that failed at last."""
     entity, trigger, services = sync.entity("lead"), sync.trigger(**params), sync.services
-    begun = sync.cursor()
-    run_key, references = tried(lambda: tasks.begin(entity, services, trigger, begun))
+    run_key, references = tried(lambda: tasks.begin(entity, services, trigger))
     for reference in references:
         copy_with_retries(sync, entity, reference)
     tried(lambda: tasks.finish(entity, services, trigger.run_id, run_key))

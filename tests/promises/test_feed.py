@@ -330,7 +330,7 @@ def test_a_begin_that_goes_on_later_passes_over_nothing(sync: Any) -> None:
     sync.run("lead")
     for key in ids:
         sync.api("PATCH", f"leads({key})", {"lastname": "Edited"}, **{"If-Match": "*"})
-    entity, trigger, cursor = sync.entity("lead"), sync.trigger(), sync.cursor()
+    entity, trigger = sync.entity("lead"), sync.trigger()
 
     pages = iter(range(100))
 
@@ -340,12 +340,12 @@ def test_a_begin_that_goes_on_later_passes_over_nothing(sync: Any) -> None:
 
     sync.wire.before.append(end_at_the_third)
     with pytest.raises(KeyboardInterrupt):
-        tasks.begin(entity, sync.services, trigger, cursor)
+        tasks.begin(entity, sync.services, trigger)
     sync.wire.before.clear()
     sync.api("PATCH", f"leads({ids[0]})", {"lastname": "Later"}, **{"If-Match": "*"})
     sync.dynamics.control.write_raw("lead", ids[0], {"modifiedon": "2090-01-01T00:00:00Z"})
 
-    run_key, references = tasks.begin(entity, sync.services, trigger, cursor)
+    run_key, references = tasks.begin(entity, sync.services, trigger)
     for reference in references:
         sync.copy(entity, reference)
     sync.finish(entity, trigger, run_key)

@@ -1,7 +1,7 @@
 """Any task can be killed at any moment and tried again: nothing is missing, nothing twice, and the counts stay exact.
 
 A child process runs the task against the real Dynamics and database, and ends itself with SIGKILL at the n-th moment at
-which something outside the process changes: a staged file (half-written, and whole), the cursor, a commit, the
+which something outside the process changes: a staged file (half-written, and whole), a commit, the
 watermark. Then the task is tried again, as Airflow would.
 """
 
@@ -95,7 +95,7 @@ class DeadlyPath:
 
 
 class FileStore:
-    """Variables and cursors that outlive a killed process, as Airflow's own do."""
+    """Variables that outlive a killed process, as Airflow's own do."""
 
     def __init__(self, folder: Path, countdown: Countdown) -> None:
         self.folder, self.countdown = folder, countdown
@@ -133,9 +133,6 @@ class Harness:
             staging=DeadlyPath(self.folder / "staging", countdown),
             marketing=marketing,
         )
-
-    def cursor(self, countdown: Countdown, task: str) -> FileStore:
-        return FileStore(self.folder / f"cursor of {task}", countdown)
 
     def die_at(self, moment: int, step: Callable[[Countdown], object]) -> bool:
         """Run a step in a child that is killed at the n-th moment; say whether it got so far."""
@@ -218,9 +215,7 @@ def run_to_the_end(harness: Harness, *, deadly: bool = False, **params: Any) -> 
             deaths[name] = moment
         return step(Countdown(0))
 
-    run_key, references = survive(
-        "begin", lambda c: tasks.begin(entity, harness.services(c), trigger, harness.cursor(c, trigger.run_id))
-    )
+    run_key, references = survive("begin", lambda c: tasks.begin(entity, harness.services(c), trigger))
     for reference in references:
         survive("extract", lambda c, r=reference: tasks.extract(entity, harness.services(c), r))
         survive("transform", lambda c, r=reference: tasks.transform(entity, harness.services(c), r))

@@ -183,10 +183,10 @@ def test_begin_goes_on_with_its_feed_where_the_budget_ended(polite: Any, clock: 
     polite.run("lead")
     polite.settings["requests_per_day_of"] = {"dynamics_lead": 20}
     clock.next_day()
-    trigger, cursor = polite.trigger(), polite.cursor()
+    trigger = polite.trigger()
     polite.wire.sent.clear()
     (_, references), waits = polite.goes_on(
-        lambda: tasks.begin(polite.entity("lead"), polite.services, trigger, cursor), lambda _: clock.next_day()
+        lambda: tasks.begin(polite.entity("lead"), polite.services, trigger), lambda _: clock.next_day()
     )
     assert len(waits) == 1
     assert references == []

@@ -66,11 +66,11 @@ def test_a_watermark_of_an_earlier_version_is_checked_at_once(settled: Any) -> N
 
 
 def test_a_quiet_run_that_was_killed_before_its_end_goes_on(settled: Any) -> None:
-    entity, trigger, cursor = settled.entity("lead"), settled.trigger(), settled.cursor()
-    tasks.begin(entity, settled.services, trigger, cursor)
+    entity, trigger = settled.entity("lead"), settled.trigger()
+    tasks.begin(entity, settled.services, trigger)
     settled.create("leads", lastname="Meanwhile")
     # Its success did not reach Airflow, which runs it again.
-    run_key, references = tasks.begin(entity, settled.services, trigger, cursor)
+    run_key, references = tasks.begin(entity, settled.services, trigger)
     for reference in references:
         settled.copy(entity, reference)
     settled.finish(entity, trigger, run_key)

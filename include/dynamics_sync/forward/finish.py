@@ -4,7 +4,6 @@ import pyarrow as pa
 
 from dynamics_sync.entity import Entity
 from dynamics_sync.forward.manifest import DELETED_FILE, Log, Manifest
-from dynamics_sync.forward.manifest import FILE as MANIFEST
 from dynamics_sync.forward.staged_feed import staged_keys
 from dynamics_sync.settings import Settings
 from dynamics_sync.staging import StagingFolder
@@ -52,12 +51,6 @@ def finish_slices(
     if counts.rejected:
         log(f"{counts.rejected:,} rows were set aside: select * from sync_quarantine where resolved_at is null")
     return counts
-
-
-def remove_staging(folder: StagingFolder) -> None:
-    """Remove what the run staged, the manifest first: without it a later try knows that the work was done."""
-    folder.remove_file(MANIFEST)
-    folder.remove()
 
 
 def _one_array(array: pa.Array | pa.ChunkedArray) -> pa.Array:

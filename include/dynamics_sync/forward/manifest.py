@@ -99,3 +99,9 @@ def read_manifest(folder: StagingFolder, entity: Entity) -> Manifest:
         message = f"the catalogue file of {entity.entity} was edited while its run {manifest.run.run_id} was going on"
         raise CatalogueChanged(message, not_done="The task did nothing")
     return manifest
+
+
+def remove_staging(folder: StagingFolder) -> None:
+    """Remove what a run staged, the manifest first: without it a later try of finish knows that the work was done."""
+    folder.remove_file(FILE)
+    folder.remove()

@@ -13,9 +13,8 @@ from typing import Any
 
 from dynamics_sync.entity import Entity
 from dynamics_sync.errors import RunParameterError
-from dynamics_sync.forward.cursor import Cursor, forget_run, resume_run
 from dynamics_sync.forward.manifest import FILE as MANIFEST
-from dynamics_sync.forward.manifest import Manifest, read_manifest
+from dynamics_sync.forward.manifest import Manifest, read_manifest, remove_staging
 from dynamics_sync.forward.request import RunRequest, request_for_backfill, request_from_params
 from dynamics_sync.services import Services, connected, recorded
 from dynamics_sync.staging import StagingFolder
@@ -48,19 +47,21 @@ class Trigger:
         return request_from_params(self.params)
 
 
-def begin(entity: Entity, services: Services, trigger: Trigger, cursor: Cursor) -> tuple[str, list[SliceReference]]:
+def begin(entity: Entity, services: Services, trigger: Trigger) -> tuple[str, list[SliceReference]]:
     """Return the key of the run and one reference for each slice; the manifest in staging holds the rest.
 
-    `cursor` survives a retry of the task and names the run that it began: a feed that is staged in part is read on.
+    A try that follows one that did not come to its end goes on with the feed that is staged in part.
     """
+    from dynamics_sync.forward.attempt import attempt_at_run  # noqa: PLC0415 - see above
     from dynamics_sync.forward.planning import plan_run  # noqa: PLC0415 - see above
 
-    run = resume_run(cursor, entity, trigger.run_id, datetime.now(UTC))
-    with recorded(services, run) as database:
+    runs: list[RunIdentity] = []
+    with recorded(services, runs) as database:
+        run = attempt_at_run(database, services, entity, trigger.run_id, datetime.now(UTC))
+        runs.append(run)
         begin_run(database, run, "backfill" if trigger.is_backfill else str(trigger.params.get("mode") or "changes"))
         with connected(services, database, run) as client:
             slices = plan_run(entity, trigger.request(), run, services, client, database).slices
-    forget_run(cursor)
     return run.run_key, [
         {"run_key": run.run_key, "slice": piece.number, "label": f"{piece.number} of {len(slices)}: {piece.label}"}
         for piece in slices
@@ -102,11 +103,11 @@ def load(entity: Entity, services: Services, reference: SliceReference) -> dict[
 
 def finish(entity: Entity, services: Services, run_id: str, run_key: str) -> dict[str, int]:
     """Apply deletions, check the counts, advance the watermark; return the counts of the run."""
-    from dynamics_sync.forward.finish import finish_slices, remove_staging  # noqa: PLC0415 - see above
+    from dynamics_sync.forward.finish import finish_slices  # noqa: PLC0415 - see above
 
     folder = services.folder(entity, run_key)
     run = RunIdentity(entity.entity, run_id, run_key, datetime.now(UTC))
-    with recorded(services, run) as database:
+    with recorded(services, [run]) as database:
         if not folder.exists(MANIFEST) and run_state(database, run) == "success":
             # A try that was killed after its work was done has begun to remove the folder, the manifest first.
             log.info("The run was finished by an earlier try.")
@@ -132,5 +133,5 @@ class _Opened:
 def _opened(entity: Entity, services: Services, run_key: str) -> Iterator[_Opened]:
     folder = services.folder(entity, run_key)
     # The key alone says which run failed, should the manifest be the thing that is missing.
-    with recorded(services, RunIdentity(entity.entity, "", run_key, datetime.now(UTC))) as database:
+    with recorded(services, [RunIdentity(entity.entity, "", run_key, datetime.now(UTC))]) as database:
         yield _Opened(read_manifest(folder, entity), folder, database)

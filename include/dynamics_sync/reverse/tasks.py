@@ -60,7 +60,7 @@ def collect(entities: Sequence[Entity], services: Services, run_id: str, params:
     found = []
     for entity in entities:
         try:
-            with recorded(services, run.of(entity)) as database:
+            with recorded(services, [run.of(entity)]) as database:
                 if not has_table(database, entity):
                     message = f"{entity.entity} was never copied from Dynamics into this marketing database"
                     raise FirstCopyMissing(message, not_done="Nothing was planned for it")
@@ -72,7 +72,7 @@ def collect(entities: Sequence[Entity], services: Services, run_id: str, params:
                 log.info("%s: %s records differ, %s new ones are held back.", entity.title, f"{count:,}", f"{held:,}")
         except FirstCopyMissing as missing:
             log.warning("%s", missing)
-    with recorded(services, *(run.of_name(one.entity) for one in found)):
+    with recorded(services, [run.of_name(one.entity) for one in found]):
         write_collected(folder, run, found)
     return run.run_key
 
@@ -96,7 +96,7 @@ def plan(entities: Sequence[Entity], services: Services, run_key: str) -> tuple[
             continue
         try:
             identity = run.of(entity)
-            with recorded(services, identity) as database, connected(services, database, identity) as client:
+            with recorded(services, [identity]) as database, connected(services, database, identity) as client:
                 check_environment(database, asdict(read_organization(client)), is_first=False)
                 planned.append(plan_entity(entity, run, client, database, services.settings))
         except (EnvironmentChanged, TryAgain):
@@ -105,7 +105,7 @@ def plan(entities: Sequence[Entity], services: Services, run_key: str) -> tuple[
             log.error("%s", error)
             stopped[entity.entity] = str(error)
     going_on = [_named(entities, one) for one in collected if one.entity not in stopped]
-    with recorded(services, *(run.of(entity) for entity in going_on)) as database:
+    with recorded(services, [run.of(entity) for entity in going_on]) as database:
         summary = summarise(going_on, run, planned, database)
         write_plan(folder, going_on, run, summary, database)
         write_planned(folder, planned, stopped)
@@ -145,7 +145,7 @@ def apply(entities: Sequence[Entity], services: Services, reference: BatchRefere
     run, collected = read_collected(folder)
     entity = _named(entities, next(one for one in collected if one.entity == reference["entity"]))
     identity = run.of(entity)
-    with recorded(services, identity) as database, connected(services, database, identity) as client:
+    with recorded(services, [identity]) as database, connected(services, database, identity) as client:
         # The plan may have waited for days, and the connection may lead elsewhere by now.
         check_environment(database, asdict(read_organization(client)), is_first=False)
         planned, _ = read_planned(folder)
@@ -172,7 +172,7 @@ def record(entities: Sequence[Entity], services: Services, run_key: str) -> dict
         if one.entity in stopped:
             continue
         entity = _named(entities, one)
-        with recorded(services, run.of(entity)) as database:
+        with recorded(services, [run.of(entity)]) as database:
             done = finish_entity(
                 entity,
                 run,

@@ -95,6 +95,20 @@ def record_slice(connection: sa.Connection, run: RunIdentity, slice_number: int,
     connection.execute(SYNC_SLICE.insert().values(values))
 
 
+def earlier_attempt(db: MarketingDatabase, entity: Entity, run_id: str) -> tuple[RunIdentity, bool] | None:
+    """Return the last attempt at a run from Dynamics, and whether it has results: it succeeded, or loaded a slice."""
+    ensure_sync_tables(db)
+    is_loaded = sa.exists().where(SYNC_SLICE.c.run_key == SYNC_RUN.c.run_key)
+    query = sa.select(
+        SYNC_RUN.c.run_key, SYNC_RUN.c.begun_at, sa.or_(SYNC_RUN.c.state == "success", is_loaded).label("has_results")
+    ).where(SYNC_RUN.c.entity == entity.entity, SYNC_RUN.c.direction == Way.FROM_DYNAMICS, SYNC_RUN.c.run_id == run_id)
+    with db.reading() as connection:
+        row = connection.execute(query).one_or_none()
+    if row is None:
+        return None
+    return RunIdentity(entity.entity, run_id, row.run_key, row.begun_at), bool(row.has_results)
+
+
 def begin_run(db: MarketingDatabase, run: RunIdentity, mode: str) -> None:
     """Write the run as running. A run that was cleared and begins again takes the place of its earlier attempt."""
     ensure_sync_tables(db)

@@ -3,13 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
 
-from dynamics_sync.dataverse.metadata import ColumnMetadata, TableMetadata
 from dynamics_sync.entity import Entity, FieldSpec, FieldType
 from dynamics_sync.errors import ColumnMissing, ColumnRetyped
+
+if TYPE_CHECKING:
+    # Each task reads the plan, and only begin makes one.
+    from dynamics_sync.dataverse.metadata import ColumnMetadata, TableMetadata
 
 LOOKUP_TYPE = "Microsoft.Dynamics.CRM.lookuplogicalname"
 FORMATTED_VALUE = "OData.Community.Display.V1.FormattedValue"
@@ -130,7 +133,7 @@ class ReadPlan:
         return cls(value["table"], value["set_name"], value["key"], fields, tuple(value["absent"]))
 
 
-def plan_reading(entity: Entity, table: TableMetadata) -> ReadPlan:
+def plan_reading(entity: Entity, table: "TableMetadata") -> ReadPlan:
     """Check the catalogue against the organisation's metadata.
 
     Raises ColumnMissing for a field that the table does not have and that is not optional, ColumnRetyped for one whose
@@ -149,7 +152,7 @@ def plan_reading(entity: Entity, table: TableMetadata) -> ReadPlan:
     return ReadPlan(entity.entity, table.set_name, table.primary_id, tuple(plans), tuple(absent))
 
 
-def _plan_field(table: str, name: str, spec: FieldSpec, column: ColumnMetadata) -> FieldPlan:
+def _plan_field(table: str, name: str, spec: FieldSpec, column: "ColumnMetadata") -> FieldPlan:
     accepted, wire = _ACCEPTED[spec.type]
     date_only = column.date_behavior == "DateOnly"
     if column.type not in accepted or (wire is Wire.DATE) != (date_only and column.type == "DateTime"):

@@ -102,7 +102,7 @@ def papers() -> Mapping[str, Paper]:
 
 
 class Memory(dict[str, Any]):
-    """Stands in for Airflow's Variables and its task state store."""
+    """Stands in for Airflow's Variables."""
 
     def set(self, key: str, value: Any) -> None:
         self[key] = value
@@ -121,7 +121,7 @@ class Sync:
         """Do what the tasks of one run do."""
         self.runs += 1
         services, run_id = self.services, f"run {self.runs}"
-        run_key, references = tasks.begin(entity, services, tasks.Trigger(run_id, params), Memory())
+        run_key, references = tasks.begin(entity, services, tasks.Trigger(run_id, params))
         for reference in references:
             staged = tasks.extract(entity, services, reference)
             tasks.load(entity, services, tasks.transform(entity, services, staged))

@@ -42,7 +42,7 @@ class TellsPages(logging.Handler):
 
 
 class Kept:
-    """Variables, or the state of one task, which the steering process keeps under that name."""
+    """Variables, which the steering process keeps under that name."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -79,7 +79,7 @@ def main() -> None:
         order = json.loads(line)
         match order["task"]:
             case "begin":
-                done: Any = tasks.begin(entity, given, tasks.Trigger("run 1"), Kept("begin"))
+                done: Any = tasks.begin(entity, given, tasks.Trigger("run 1"))
             case "extract":
                 done = tasks.extract(entity, given, order["slice"])
             case "transform":

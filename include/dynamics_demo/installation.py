@@ -22,46 +22,6 @@ USERNAME = "admin"
 PREFERRED_PORTS = {"airflow": 8080, "emulator": 8443, "task_logs": 8793, "trigger_logs": 8794}
 
 
-#: What tasks import. The process from which the workers are forked imports it once: a task then takes a quarter of a
-#: second of computing time instead of two. So whoever edits Python below include/ starts Airflow anew. The catalogue,
-#: dags/ and plugins/ are read by each task.
-SHARED_MODULES = (
-    "airflow.dag_processing.dagbag",
-    "airflow.executors.local_executor",
-    "airflow.sdk.execution_time.supervisor",
-    "airflow.sdk.execution_time.task_runner",
-    "airflow.sdk.definitions.decorators",
-    "airflow.sdk.definitions.retry_policy",
-    "airflow.sdk.definitions.timetables.interval",
-    "airflow.providers.http.hooks.http",
-    "airflow.providers.standard.decorators.python",
-    "airflow.providers.standard.operators.hitl",
-    "asyncpg",
-    "msal",
-    "pandas",
-    "pgpq",
-    "psycopg",
-    "psycopg2.extras",
-    "pyarrow.compute",
-    "pyarrow.json",
-    "pyarrow.pandas_compat",
-    "sqlalchemy.dialects.postgresql",
-    "sqlalchemy.dialects.sqlite",
-    "tenacity",
-    "dynamics_sync.airflow_reverse_tasks",
-    "dynamics_sync.airflow_tasks",
-    "dynamics_sync.api_gate",
-    "dynamics_sync.dag_factory",
-    "dynamics_sync.forward.attempt",
-    "dynamics_sync.forward.extract",
-    "dynamics_sync.forward.finish",
-    "dynamics_sync.forward.load",
-    "dynamics_sync.forward.planning",
-    "dynamics_sync.forward.transform",
-    "dynamics_sync.reverse_dag",
-)
-
-
 class Marketing(StrEnum):
     """Which marketing database the demo fills."""
 
@@ -253,7 +213,7 @@ def airflow_environment(
         # A run is five tasks, one after another, and each waits until the scheduler looks again.
         "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": 0.5,
         "SCHEDULER__MP_START_METHOD": "forkserver",
-        "SCHEDULER__MP_FORKSERVER_PRELOAD": ",".join(SHARED_MODULES),
+        "SCHEDULER__MP_FORKSERVER_PRELOAD": "dynamics_sync.preload",
     }
     environment = clean_environment(given)
     environment["AIRFLOW_HOME"] = str(installation.airflow_home)

@@ -6,7 +6,7 @@ that a killed task left half-written is written again under the same name before
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -89,10 +89,15 @@ class StagingFolder:
         with self._create(name) as file:
             file.write(memoryview(content.getvalue()))
 
-    def read_table(self, name: str) -> pa.Table:
-        """Read an Arrow file; StagingGone if it is not there."""
+    def read_table(self, name: str, columns: Sequence[str] | None = None) -> pa.Table:
+        """Read an Arrow file, or only those of its columns; StagingGone if it is not there."""
         with self._open(name) as file:
-            return ipc.open_file(pa.BufferReader(file.read())).read_all()
+            content = pa.BufferReader(file.read())
+        reader = ipc.open_file(content)
+        if columns is not None:
+            wanted = [reader.schema.get_field_index(column) for column in columns]
+            reader = ipc.open_file(content, options=ipc.IpcReadOptions(included_fields=wanted))
+        return reader.read_all()
 
     def exists(self, name: str) -> bool:
         """Say whether a file of that name was written."""
@@ -164,13 +169,18 @@ def remove_tree(path: StagingPath) -> None:
         return
 
 
+def names_a_run(name: str) -> bool:
+    """Say whether a folder of that name is one of a run; anything else is not ours to remove."""
+    return bool(_RUN_FOLDER.fullmatch(name))
+
+
 def remove_old_runs(root: StagingPath, *, days: int, now: datetime) -> int:
     """Remove the folders of runs that began more than so many days ago; return how many. The name tells when."""
     removed = 0
     limit = f"{now.astimezone(UTC) - timedelta(days=days):%Y%m%dT%H%M%S}"
     entities = [folder for folder in root.iterdir() if folder.is_dir()] if root.exists() else []
     for run in [run for entity in entities for run in entity.iterdir()]:
-        if _RUN_FOLDER.fullmatch(run.name) and run.name < limit:
+        if names_a_run(run.name) and run.name < limit:
             remove_tree(run)
             removed += 1
     return removed

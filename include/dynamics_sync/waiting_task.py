@@ -1,4 +1,4 @@
-"""A task that waits without a worker: told to come back later, it is deferred, and goes on from what it staged."""
+"""A task that waits without a worker: told to come back later, it is deferred, and then called anew."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta

@@ -200,13 +200,32 @@ def test_killed_at_each_moment_of_a_full_copy(harness: Harness) -> None:
     assert not any((harness.folder / "staging" / "lead").glob("*/slice-*"))
 
 
-def run_to_the_end(harness: Harness, *, deadly: bool = False, **params: Any) -> dict[str, int]:
+def test_killed_over_a_plan_that_is_made_anew(harness: Harness) -> None:
+    """Pages of the old plan are never taken for those of the new one, which has other rows on them."""
+    sync = harness.sync
+    entity, trigger = sync.entity("lead"), sync.trigger()
+    for n in range(4):
+        sync.create("leads", lastname=f"Lee {n}")
+    _, references = tasks.begin(entity, harness.services(Countdown(0)), trigger)
+    for reference in references:
+        tasks.extract(entity, harness.services(Countdown(0)), reference)
+    for n in range(4):
+        sync.create("leads", lastname=f"Later {n}")
+    deaths = run_to_the_end(harness, deadly=True, trigger=trigger)
+    assert held_rows(sync) == expected_rows(sync)
+    assert sync.last_run("lead")["read_rows"] == 8
+    assert deaths["begin"] >= 6
+
+
+def run_to_the_end(
+    harness: Harness, *, deadly: bool = False, trigger: tasks.Trigger | None = None, **params: Any
+) -> dict[str, int]:
     """Run all tasks; if deadly, first kill each at its first moment, then at its second, and so on to its last.
 
     Return how often each was killed.
     """
     sync, entity = harness.sync, harness.sync.entity("lead")
-    trigger = sync.trigger(**params)
+    trigger = trigger or sync.trigger(**params)
     deaths: dict[str, int] = {}
 
     def survive(name: str, step: Callable[[Countdown], Any]) -> Any:

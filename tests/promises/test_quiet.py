@@ -65,7 +65,7 @@ def test_a_watermark_of_an_earlier_version_is_checked_at_once(settled: Any) -> N
     assert settled.watermark("lead").organization_checked_at is not None
 
 
-def test_a_quiet_run_that_was_killed_before_its_end_goes_on(settled: Any) -> None:
+def test_a_quiet_run_whose_begin_did_not_reach_airflow_begins_anew(settled: Any) -> None:
     entity, trigger = settled.entity("lead"), settled.trigger()
     tasks.begin(entity, settled.services, trigger)
     settled.create("leads", lastname="Meanwhile")

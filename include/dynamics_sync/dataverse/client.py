@@ -45,6 +45,7 @@ _GATEWAY = frozenset({502, 503, 504})
 _NOT_A_MEMBER = "0x80072560"
 _FIRST_BACKOFF = 0.5
 _LONGEST_BACKOFF = 30.0
+_PIECE_BYTES = 1_048_576
 
 
 class DataverseClient:
@@ -267,11 +268,13 @@ class DataverseClient:
         prepared.url = url
         self._turns.take(request)
         try:
-            answer = self._session.send(prepared, timeout=self._timeout, allow_redirects=False)
+            answer = self._session.send(prepared, timeout=self._timeout, allow_redirects=False, stream=True)
+            # requests would read a page of some megabytes in a thousand pieces.
+            body = b"".join(answer.iter_content(_PIECE_BYTES))
         except requests.RequestException as error:
             not_done = "Nothing was read by it" if request.reads else "Whether it was written is not known"
             raise network_error(error, request.label, self.host, not_done=not_done) from None
-        answered = Answer(answer.status_code, answer.headers, answer.content, request)
+        answered = Answer(answer.status_code, answer.headers, body, request)
         self._turns.note(answered)
         return answered
 

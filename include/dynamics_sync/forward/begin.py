@@ -34,7 +34,7 @@ from dynamics_sync.errors import (
     WaitAsTold,
 )
 from dynamics_sync.forward.balance import balanced_windows
-from dynamics_sync.forward.manifest import DELETED_FILE, IDS_FILE, NEWEST_FILE, Log, Manifest
+from dynamics_sync.forward.manifest import IDS_FILE, NEWEST_FILE, Log, Manifest
 from dynamics_sync.forward.quiet import REFUSED_LINK
 from dynamics_sync.forward.request import Mode, RunRequest
 from dynamics_sync.forward.slices import (
@@ -213,11 +213,10 @@ class Begin:
 
     def _delta(self, reader: FeedReader) -> Manifest:
         feed = self._read_feed(reader)
-        self.folder.write_table(DELETED_FILE, feed.deleted())
         self.log(f"Change tracking reports {feed.changed:,} changed rows and {feed.gone:,} deleted ones.")
         slices = self._fetch(feed)
         watermark = self._watermark(delta_link=_unless_copied(slices, feed.delta_link))
-        return self._manifest(slices, watermark=watermark, seen_at=feed.ended_at)
+        return self._manifest(slices, watermark=watermark, pages_of_deletions=feed.pages, seen_at=feed.ended_at)
 
     def _scanned(self, reader: FeedReader, newest: datetime | None) -> Manifest:
         """The keys of the whole table: fetch what is missing or older here, sweep what is missing there."""
@@ -315,6 +314,7 @@ class Begin:
         *,
         watermark: Watermark | None = None,
         pages_of_all_keys: int | None = None,
+        pages_of_deletions: int | None = None,
         seen_at: datetime | None = None,
     ) -> Manifest:
         return Manifest(
@@ -328,6 +328,7 @@ class Begin:
             self.request.allow_deletions,
             seen_at or self.run.begun_at,
             self.entity.digest,
+            pages_of_deletions,
         )
 
 

@@ -3,8 +3,8 @@
 import pyarrow as pa
 
 from dynamics_sync.entity import Entity
-from dynamics_sync.forward.manifest import DELETED_FILE, Log, Manifest
-from dynamics_sync.forward.staged_feed import staged_keys
+from dynamics_sync.forward.manifest import Log, Manifest
+from dynamics_sync.forward.staged_feed import staged_deletions, staged_keys
 from dynamics_sync.settings import Settings
 from dynamics_sync.staging import StagingFolder
 from dynamics_sync.store.database import MarketingDatabase
@@ -38,8 +38,8 @@ def finish_slices(
     if manifest.pages_of_all_keys is not None:
         pages = staged_keys(folder, manifest.pages_of_all_keys)
         deleted = mark_absent(database, entity, run, pages, breaker, seen_at=seen_at, absent=absent)
-    elif folder.exists(DELETED_FILE):
-        ids = folder.read_table(DELETED_FILE)["id"].combine_chunks()
+    elif manifest.pages_of_deletions is not None:
+        ids = staged_deletions(folder, manifest.pages_of_deletions)["id"].combine_chunks()
         deleted = mark_deleted(database, entity, run, _one_array(ids), breaker, seen_at=seen_at, absent=absent)
     counts = finish_run(database, manifest.run, deleted)
     if manifest.watermark is not None:

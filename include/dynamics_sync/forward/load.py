@@ -12,6 +12,7 @@ from dynamics_sync.staging import StagingFolder
 from dynamics_sync.store.database import MarketingDatabase
 from dynamics_sync.store.merge import RejectedRow, load_slice
 from dynamics_sync.store.runs import Counts
+from dynamics_sync.store.schema import VERSION
 from dynamics_sync.translation.rejected import Rejected, rejected_from_json
 
 
@@ -27,18 +28,18 @@ def load_staged(
     """Bring a transformed slice into the marketing database, in one transaction; repeating it changes nothing."""
     piece = manifest.piece(number)
     names = page_names(folder, piece)
-    pages = _StagedPages(folder, names)
     counts = load_slice(
         database,
         entity,
         manifest.run,
         number,
-        pages,
+        _StagedPages(folder, names),
         _rejected_pages(folder, names),
         # What Dynamics gave, not what arrived here: a row that got lost on the way must show.
         read=rows_read(folder, piece),
         filtered=0,
         absent=frozenset(manifest.plan.absent),
+        keys=_StagedPages(folder, names, (entity.key.column, VERSION)),
     )
     log(
         f"Read {counts.read:,} = inserted {counts.inserted:,} + updated {counts.updated:,} + unchanged "
@@ -49,13 +50,14 @@ def load_staged(
 
 @dataclass(frozen=True, slots=True)
 class _StagedPages:
-    """The pages of a slice; each time that they are iterated, they are read anew."""
+    """The pages of a slice, or some of their columns; each time that they are iterated, they are read anew."""
 
     folder: StagingFolder
     names: Sequence[str]
+    columns: Sequence[str] | None = None
 
     def __iter__(self) -> Iterator[pa.Table]:
-        return (self.folder.read_table(f"{name}.rows.arrow") for name in self.names)
+        return (self.folder.read_table(f"{name}.rows.arrow", self.columns) for name in self.names)
 
 
 def _rejected_pages(folder: StagingFolder, names: Sequence[str]) -> Iterator[list[RejectedRow]]:

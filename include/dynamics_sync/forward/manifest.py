@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Self
 
 from dynamics_sync.entity import Entity
-from dynamics_sync.errors import CatalogueChanged
+from dynamics_sync.errors import CatalogueChanged, StagingGone
 from dynamics_sync.forward.request import Mode
 from dynamics_sync.forward.slices import Slice
 from dynamics_sync.staging import StagingFolder
@@ -15,8 +15,6 @@ from dynamics_sync.translation.fields import ReadPlan
 from dynamics_sync.watermark import Watermark
 
 FILE = "begin.json"
-#: The ids that the feed reported as deleted.
-DELETED_FILE = "deleted.arrow"
 #: The newest `modifiedon` before the feed was read.
 NEWEST_FILE = "newest.json"
 #: Within the folder of a slice of ids: which rows to fetch (id), and how new they must be (version).
@@ -44,6 +42,8 @@ class Manifest:
     seen_at: datetime
     #: Which catalogue the run was planned with.
     catalogue: str
+    #: Where the feed named what was deleted, on how many pages.
+    pages_of_deletions: int | None = None
 
     def write(self, folder: StagingFolder) -> None:
         """Write the manifest as the last thing that begin does."""
@@ -65,13 +65,17 @@ class Manifest:
                 "allow_deletions": self.allow_deletions,
                 "seen_at": self.seen_at.isoformat(),
                 "catalogue": self.catalogue,
+                "pages_of_deletions": self.pages_of_deletions,
             },
         )
 
     @classmethod
     def read(cls, folder: StagingFolder) -> Self:
-        """Read what begin wrote; StagingGone if it is not there."""
+        """Read what begin wrote; StagingGone if it is not there, or not what this version of the sync writes."""
         value: Mapping[str, Any] = folder.read_json(FILE)
+        if "pages_of_deletions" not in value:
+            message = f"{FILE} in {folder.path} is of another version of the sync"
+            raise StagingGone(message, not_done="Nothing was written by this task")
         run = {**value["run"], "begun_at": datetime.fromisoformat(value["run"]["begun_at"])}
         written = value["watermark"]
         return cls(
@@ -85,6 +89,7 @@ class Manifest:
             value["allow_deletions"],
             datetime.fromisoformat(value["seen_at"]),
             value["catalogue"],
+            value["pages_of_deletions"],
         )
 
     def piece(self, number: int) -> Slice:

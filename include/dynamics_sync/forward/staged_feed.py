@@ -35,16 +35,23 @@ class StagedFeed:
         """Yield the changed keys (id string, version int64)."""
         return staged_keys(self.folder, self.pages)
 
-    def deleted(self) -> pa.Table:
-        """Return the deleted ids (id string)."""
-        pages = (self.folder.read_table(f"{_name(page)}.deleted.arrow") for page in range(1, self.pages + 1))
-        return pa.concat_tables([IDS_SCHEMA.empty_table(), *pages])
-
 
 def staged_keys(folder: StagingFolder, pages: int) -> Iterator[pa.Table]:
     """Yield so many staged pages of keys (id string, version int64)."""
     for page in range(1, pages + 1):
         yield folder.read_table(f"{_name(page)}.arrow")
+
+
+def staged_deletions(folder: StagingFolder, pages: int) -> pa.Table:
+    """Return the deleted ids (id string) of so many staged pages."""
+    read = (folder.read_table(f"{_name(page)}.deleted.arrow") for page in range(1, pages + 1))
+    return pa.concat_tables([IDS_SCHEMA.empty_table(), *read])
+
+
+def has_staged_pages(folder: StagingFolder) -> bool:
+    """Say whether a read of the feed has begun to be staged."""
+    names = (f"{_name(1)}{ending}" for ending in (".json", ".arrow", ".deleted.arrow"))
+    return all(folder.exists(name) for name in names)
 
 
 def read_feed(reader: FeedReader, table: str, folder: StagingFolder) -> StagedFeed:

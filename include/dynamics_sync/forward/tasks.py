@@ -19,7 +19,7 @@ from dynamics_sync.forward.request import RunRequest, request_for_backfill, requ
 from dynamics_sync.services import Services, connected, recorded
 from dynamics_sync.staging import StagingFolder
 from dynamics_sync.store.database import MarketingDatabase
-from dynamics_sync.store.runs import RunIdentity, begin_run, run_state
+from dynamics_sync.store.runs import RunIdentity, begin_run, earlier_attempt, run_state
 
 log = logging.getLogger(__name__)
 
@@ -52,14 +52,20 @@ def begin(entity: Entity, services: Services, trigger: Trigger) -> tuple[str, li
 
     A try that follows one that did not come to its end goes on with the feed that is staged in part.
     """
-    from dynamics_sync.forward.attempt import attempt_at_run  # noqa: PLC0415 - see above
+    from dynamics_sync.forward.attempt import may_go_on, new_run, remove_attempt  # noqa: PLC0415 - see above
     from dynamics_sync.forward.planning import plan_run  # noqa: PLC0415 - see above
 
     runs: list[RunIdentity] = []
     with recorded(services, runs) as database:
-        run = attempt_at_run(database, services, entity, trigger.run_id, datetime.now(UTC))
-        runs.append(run)
+        now = datetime.now(UTC)
+        run, earlier = new_run(entity.entity, trigger.run_id, now), earlier_attempt(database, entity, trigger.run_id)
+        if earlier is not None:
+            runs.append(earlier.run)
+            run = earlier.run if may_go_on(services, entity, earlier, now) else run
+        runs[:] = [run]
         begin_run(database, run, "backfill" if trigger.is_backfill else str(trigger.params.get("mode") or "changes"))
+        if earlier is not None and earlier.run.run_key != run.run_key:
+            remove_attempt(services, entity, earlier.run)
         with connected(services, database, run) as client:
             slices = plan_run(entity, trigger.request(), run, services, client, database).slices
     return run.run_key, [

@@ -155,7 +155,7 @@ def _sqlite_engine(url: sa.URL, lock_timeout: float) -> sa.Engine:
     @sa.event.listens_for(engine, "checkin")
     def _tidy(connection: sqlite3.Connection | None, _record: object) -> None:
         if connection is not None:
-            forget_file(connection, url)
+            forget_file(connection)
             # What PostgreSQL does at the end of a transaction (ON COMMIT DROP).
             left = connection.execute("SELECT name FROM sqlite_temp_master WHERE type = 'table'").fetchall()
             for (name,) in left:

@@ -53,13 +53,15 @@ def load_slice(
     read: int,
     filtered: int,
     absent: frozenset[str] = frozenset(),
+    keys: Iterable[pa.Table] | None = None,
 ) -> Counts:
     """Merge the rows of `pages` (see `rows_schema`) into the entity's table, and put those of `rejected` aside.
 
-    `pages` is iterated twice; one page at a time is held in memory. `read` is the number of rows that Dynamics gave,
-    `filtered` how many of them were left out on purpose. `absent` holds logical names of fields that the organisation
-    does not have: their columns stay as they are, and are null in new rows. A slice that was loaded before is not
-    loaded again: its counts are returned. The run must have been begun, and the entity's table ensured.
+    `pages` is iterated twice, or once where `keys` brings their keys and versions alone; one page at a time is held in
+    memory. `read` is the number of rows that Dynamics gave, `filtered` how many of them were left out on purpose.
+    `absent` holds logical names of fields that the organisation does not have: their columns stay as they are, and are
+    null in new rows. A slice that was loaded before is not loaded again: its counts are returned. The run must have
+    been begun, and the entity's table ensured.
     Raises CountsDoNotAddUp before anything is committed if a row is not accounted for.
     """
     with db.writing() as connection:
@@ -72,7 +74,7 @@ def load_slice(
         for page in rejected:
             set_aside(connection, entity, run, page, now)
             aside += len(page)
-        merged = _bring(connection, entity, run, pages, now, absent)
+        merged = _bring(connection, entity, run, pages, pages if keys is None else keys, now, absent)
         counts = Counts(read, merged.inserted, merged.updated, merged.unchanged, filtered, aside)
         counts.check()
         record_slice(connection, run, slice_number, counts, now)
@@ -93,10 +95,11 @@ def _bring(
     entity: Entity,
     run: RunIdentity,
     pages: Iterable[pa.Table],
+    keys: Iterable[pa.Table],
     now: datetime,
     absent: frozenset[str],
 ) -> Merged:
-    named = new_keys(connection, entity, _ConformedPages(entity, (), pages))
+    named = new_keys(connection, entity, _ConformedPages(entity, (), keys))
     if named is None:
         return merge_rows(connection, entity, run, pages, now, absent=absent)
     columns = _columns(entity, absent)

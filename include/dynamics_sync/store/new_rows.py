@@ -18,6 +18,7 @@ from dynamics_sync.store.own_writes import SENT
 from dynamics_sync.store.quarantine import resolve_loaded
 from dynamics_sync.store.runs import RunIdentity
 from dynamics_sync.store.schema import READ_AT, UPDATED_AT, VERSION, WRITTEN_AT, entity_table, mirror_table
+from dynamics_sync.store.sqlite_file import remove_leftover
 from dynamics_sync.store.sync_tables import SYNC_PLAN
 
 _INSTANT = pa.timestamp("us", "UTC")
@@ -29,6 +30,7 @@ def new_keys(connection: sa.Connection, entity: Entity, pages: Iterable[pa.Table
     `pages` have no other columns.
     A record that was sent to Dynamics, and of which it is not known what became of it, is not new.
     """
+    remove_leftover(connection)
     key = entity.key.column
     named = _named_table(key)
     ingest(connection, named, pages)

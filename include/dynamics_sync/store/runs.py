@@ -95,8 +95,16 @@ def record_slice(connection: sa.Connection, run: RunIdentity, slice_number: int,
     connection.execute(SYNC_SLICE.insert().values(values))
 
 
-def earlier_attempt(db: MarketingDatabase, entity: Entity, run_id: str) -> tuple[RunIdentity, bool] | None:
-    """Return the last attempt at a run from Dynamics, and whether it has results: it succeeded, or loaded a slice."""
+@dataclass(frozen=True, slots=True)
+class EarlierAttempt:
+    """The last attempt at a run; it has results if it succeeded, or loaded a slice."""
+
+    run: RunIdentity
+    has_results: bool
+
+
+def earlier_attempt(db: MarketingDatabase, entity: Entity, run_id: str) -> EarlierAttempt | None:
+    """Return the last attempt at a run from Dynamics; None if it is the first."""
     ensure_sync_tables(db)
     is_loaded = sa.exists().where(SYNC_SLICE.c.run_key == SYNC_RUN.c.run_key)
     query = sa.select(
@@ -106,7 +114,7 @@ def earlier_attempt(db: MarketingDatabase, entity: Entity, run_id: str) -> tuple
         row = connection.execute(query).one_or_none()
     if row is None:
         return None
-    return RunIdentity(entity.entity, run_id, row.run_key, row.begun_at), bool(row.has_results)
+    return EarlierAttempt(RunIdentity(entity.entity, run_id, row.run_key, row.begun_at), bool(row.has_results))
 
 
 def begin_run(db: MarketingDatabase, run: RunIdentity, mode: str) -> None:

@@ -26,41 +26,53 @@ def fill_through_file(
     """Add the rows of the pages to a lasting table, in a transaction that holds the write lock; return how many.
 
     The pages have the same columns, which bear the names of the table's; `as_kept` writes a column as SQLite keeps it.
-    Once in a transaction: `forget_file`, at its end, detaches the file and removes it.
-    Raises MarketingDatabaseRefused if the file cannot be filled.
+    Once in a transaction, after which `forget_file` detaches the file.
+    Raises MarketingDatabaseRefused if the file cannot be made or filled.
     """
-    path = _file_of(connection.engine.url)
+    path = _file_of(connection)
     _make_empty(path)
-    names = _write(path, pages, as_kept)
-    if not names:
-        return 0
-    connection.exec_driver_sql(f"ATTACH DATABASE ? AS {SCHEMA}", (str(path),))
+    try:
+        names = _write(path, pages, as_kept, connection.exec_driver_sql("PRAGMA encoding").scalar_one())
+        if not names:
+            return 0
+        connection.exec_driver_sql(f"ATTACH DATABASE ? AS {SCHEMA}", (str(path),))
+    finally:
+        # The file is open, and nobody needs its name any more. Only as long as the lock is held is it ours to remove.
+        path.unlink(missing_ok=True)
     preparer = connection.dialect.identifier_preparer
     columns = ", ".join(preparer.format_column(table.c[name]) for name in names)
     rows = f"SELECT {columns} FROM {SCHEMA}.{_TABLE} ORDER BY rowid"
     return connection.exec_driver_sql(f"INSERT INTO {preparer.format_table(table)} ({columns}) {rows}").rowcount
 
 
-def forget_file(connection: sqlite3.Connection, url: sa.URL) -> None:
-    """Detach the file, after the transaction, and remove it; it need not be there."""
-    attached = connection.execute("SELECT 1 FROM pragma_database_list WHERE name = ?", (SCHEMA,)).fetchone()
-    if attached:
+def remove_leftover(connection: sa.Connection) -> None:
+    """Remove what a killed task left, in a transaction that holds the write lock; on PostgreSQL there is nothing."""
+    if connection.dialect.name == "sqlite":
+        _file_of(connection).unlink(missing_ok=True)
+
+
+def forget_file(connection: sqlite3.Connection) -> None:
+    """Detach the file, after the transaction; there need not be one."""
+    if connection.execute("SELECT 1 FROM pragma_database_list WHERE name = ?", (SCHEMA,)).fetchone():
         connection.execute(f"DETACH DATABASE {SCHEMA}")
-        _file_of(url).unlink(missing_ok=True)
 
 
-def _file_of(url: sa.URL) -> Path:
-    """Beside the database: its rows are as confidential, and what a killed task left is replaced by the next one."""
-    return Path(f"{url.database}-incoming")
+def _file_of(connection: sa.Connection) -> Path:
+    """Beside the database itself, as its log is: the rows are as confidential, and belong on no other disk."""
+    return Path(f"{os.path.realpath(str(connection.engine.url.database))}-dynamics-sync")
 
 
 def _make_empty(path: Path) -> None:
-    path.unlink(missing_ok=True)
-    # SQLite would make the file readable for every user of the machine.
-    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    try:
+        path.unlink(missing_ok=True)
+        # SQLite would make the file readable for every user of the machine.
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    except OSError as error:
+        message = f"the file {path.name} cannot be made in the folder of the marketing database ({error.strerror})"
+        raise MarketingDatabaseRefused(message, not_done="Nothing was stored") from None
 
 
-def _write(path: Path, pages: Iterable[pa.Table], as_kept: Callable[[pa.Array], pa.Array]) -> list[str]:
+def _write(path: Path, pages: Iterable[pa.Table], as_kept: Callable[[pa.Array], pa.Array], encoding: str) -> list[str]:
     """Fill the file; return the names of its columns, none if there was no page."""
     # Imported here, as only databases of this kind need it.
     from adbc_driver_sqlite import dbapi  # noqa: PLC0415 - see above
@@ -69,7 +81,8 @@ def _write(path: Path, pages: Iterable[pa.Table], as_kept: Callable[[pa.Array], 
     try:
         with dbapi.connect(str(path), autocommit=True) as driver, driver.cursor() as cursor:
             # Nobody reads the file should the task be killed, so that it need not be safe on the disk.
-            cursor.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF")
+            # The encoding must be that of the database that it is attached to.
+            cursor.executescript(f"PRAGMA encoding = '{encoding}'; PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF")
             for page in pages:
                 names = page.column_names
                 kept = [as_kept(column.combine_chunks()) for column in page.columns]

@@ -1,5 +1,6 @@
 """extract: a read that was killed at any moment goes on where it stopped, and stages the same rows."""
 
+import io
 import json
 import random
 import re
@@ -79,7 +80,7 @@ class Dynamics(requests.adapters.HTTPAdapter):
         response.status_code = 200
         response.request = request
         response.headers = CaseInsensitiveDict({"Content-Type": content_type or "application/json"})
-        response._content = body
+        response.raw = io.BytesIO(body)
         return response
 
     def _page(self, request: requests.PreparedRequest) -> bytes:

@@ -9,7 +9,7 @@ import pytest
 
 from dynamics_sync.dataverse.feed import FeedPage
 from dynamics_sync.errors import UnexpectedAnswer
-from dynamics_sync.forward.staged_feed import StagedFeed, read_feed
+from dynamics_sync.forward.staged_feed import StagedFeed, read_feed, staged_deletions
 from dynamics_sync.staging import StagingFolder
 
 PAGES = 4
@@ -67,7 +67,8 @@ def test_what_is_staged_is_not_read_again(folder: StagingFolder, dies_after: int
     assert again.asked == list(range(dies_after + 1, PAGES + 1))
     assert ids(feed) == [f"leads?first {page}.{number}" for page in range(1, PAGES + 1) for number in (1, 2)]
     assert (feed.changed, feed.gone, feed.delta_link) == (2 * PAGES, PAGES, "delta")
-    assert feed.deleted()["id"].to_pylist() == [f"gone {page}" for page in range(1, PAGES + 1)]
+    gone = staged_deletions(feed.folder, feed.pages)["id"].to_pylist()
+    assert gone == [f"gone {page}" for page in range(1, PAGES + 1)]
     following = Reader()
     assert (read(following, folder), following.asked) == (feed, [])
 

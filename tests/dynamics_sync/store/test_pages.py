@@ -32,7 +32,7 @@ def test_each_page_is_written_before_the_next_is_asked_for(sandbox, words, versi
     """
     connections, found = [], []
     sa.event.listen(sandbox.db.engine, "begin", connections.append)
-    path = Path(f"{sandbox.db.engine.url.database}-incoming")
+    path = Path(f"{sandbox.db.engine.url.database}-dynamics-sync")
     straight = "rows" if sandbox.db.dialect_name == "sqlite" else "sample"
     table = straight if version == 1 else "sync_incoming"
 

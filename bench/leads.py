@@ -45,7 +45,7 @@ def organisation_of(leads: int) -> Path:
         shutil.rmtree(folder, ignore_errors=True)
         print(f"  making an organisation of {leads:,} leads", flush=True)
         # What it takes in memory must not stay with whoever measures.
-        subprocess.run([sys.executable, "-m", "bench.leads", str(folder), str(leads)], check=True)  # noqa: S603 - this module
+        subprocess.run([sys.executable, "-m", "bench.leads", str(folder), str(leads)], check=True)  # noqa: S603 - our own words
     return folder
 
 

@@ -95,8 +95,8 @@ def _wire(entity: Entity) -> None:
 
         return airflow_tasks.transform(entity, reference)
 
-    # Merges into one table happen one after another. The next one waits at the door, so that no time is lost until the
-    # scheduler looks again; more of them would only fill worker slots.
+    # New rows are inserted by two loads at once. Merges into one table happen one after another: the next one waits at
+    # the door, so that no time is lost until the scheduler looks again; more of them would only fill worker slots.
     @sync_task(task_id="load", map_index_template=_SLICE, max_active_tis_per_dag=2)
     def load(reference: Any) -> dict[str, int]:
         """Merge the slice into the marketing database, in one transaction."""

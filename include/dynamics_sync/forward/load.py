@@ -34,7 +34,7 @@ def load_staged(
         manifest.run,
         number,
         _StagedPages(folder, names),
-        _rejected_pages(folder, names),
+        _StagedRejected(folder, names),
         # What Dynamics gave, not what arrived here: a row that got lost on the way must show.
         read=rows_read(folder, piece),
         filtered=0,
@@ -60,9 +60,16 @@ class _StagedPages:
         return (self.folder.read_table(f"{name}.rows.arrow", self.columns) for name in self.names)
 
 
-def _rejected_pages(folder: StagingFolder, names: Sequence[str]) -> Iterator[list[RejectedRow]]:
-    for name in names:
-        yield [_for_store(row) for row in rejected_from_json(folder.read_json(f"{name}.rows.rejected.json"))]
+@dataclass(frozen=True, slots=True)
+class _StagedRejected:
+    """The rows of each page that could not be read or transformed; read anew each time, too."""
+
+    folder: StagingFolder
+    names: Sequence[str]
+
+    def __iter__(self) -> Iterator[list[RejectedRow]]:
+        for name in self.names:
+            yield [_for_store(row) for row in rejected_from_json(self.folder.read_json(f"{name}.rows.rejected.json"))]
 
 
 def _for_store(row: Rejected) -> RejectedRow:

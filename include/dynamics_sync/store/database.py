@@ -114,13 +114,31 @@ class MarketingDatabase:
         self.close()
 
 
-def take_lock(connection: sa.Connection, name: str) -> None:
+def take_lock(connection: sa.Connection, name: str, *, shared: bool = False) -> None:
     """Wait until no other transaction holds the lock of that name; it is freed with the transaction.
 
-    SQLite needs none: there is one writer at a time.
+    `shared` lets others in that ask for it likewise (see `beside_others`). SQLite needs no lock: there is one writer at
+    a time.
     """
     if connection.dialect.name == "postgresql":
-        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(name, 0))))
+        lock = sa.func.pg_advisory_xact_lock_shared if shared else sa.func.pg_advisory_xact_lock
+        connection.execute(sa.select(lock(sa.func.hashtextextended(name, 0))))
+
+
+class Overtaken(Exception):
+    """Another transaction has written the same rows at the same time; nothing of this one is stored."""
+
+
+@contextmanager
+def beside_others() -> Iterator[None]:
+    """Turn into Overtaken what a transaction can only meet because others, that share its lock, write beside it."""
+    try:
+        yield
+    except (sa.exc.DBAPIError, psycopg.Error) as error:
+        original = error.orig if isinstance(error, sa.exc.DBAPIError) else error
+        if isinstance(original, (psycopg.errors.UniqueViolation, psycopg.errors.DeadlockDetected)):
+            raise Overtaken from None
+        raise
 
 
 def _parse(url: str | sa.URL) -> sa.URL:

@@ -8,10 +8,11 @@ What is merged by version is the mirror of Dynamics. For an entity that goes bot
 transaction brings what changed from there to the marketing table, field by field (see `three_way`).
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,7 +21,7 @@ import sqlalchemy as sa
 from dynamics_sync.entity import Column, ColumnKind, Entity
 from dynamics_sync.store.bulk import ingest, temporary_table
 from dynamics_sync.store.column_types import Instant
-from dynamics_sync.store.database import MarketingDatabase, take_lock
+from dynamics_sync.store.database import MarketingDatabase, Overtaken, beside_others, take_lock
 from dynamics_sync.store.new_rows import insert_rows, new_keys
 from dynamics_sync.store.own_writes import take_own_writes
 from dynamics_sync.store.quarantine import RejectedRow, resolve_loaded, set_aside
@@ -57,28 +58,40 @@ def load_slice(
 ) -> Counts:
     """Merge the rows of `pages` (see `rows_schema`) into the entity's table, and put those of `rejected` aside.
 
+    Rows that are all new are inserted beside those of other slices; what is held is changed by one load at a time.
     `pages` is iterated twice, or once where `keys` brings their keys and versions alone; one page at a time is held in
-    memory. `read` is the number of rows that Dynamics gave, `filtered` how many of them were left out on purpose.
+    memory. A load that another overtook begins anew, and iterates all of them again. `read` is the number of rows that
+    Dynamics gave, `filtered` how many of them were left out on purpose.
     `absent` holds logical names of fields that the organisation does not have: their columns stay as they are, and are
     null in new rows. A slice that was loaded before is not loaded again: its counts are returned. The run must have
     been begun, and the entity's table ensured.
     Raises CountsDoNotAddUp before anything is committed if a row is not accounted for.
     """
-    with db.writing() as connection:
-        take_lock(connection, entity_lock(entity))
-        earlier = recorded_slice(connection, run.run_key, slice_number)
-        if earlier is not None:
-            return earlier
+
+    def load(connection: sa.Connection, bring: Callable[[datetime], Merged]) -> Counts:
         now = db.now()
         aside = 0
         for page in rejected:
             set_aside(connection, entity, run, page, now)
             aside += len(page)
-        merged = _bring(connection, entity, run, pages, pages if keys is None else keys, now, absent)
+        merged = bring(now)
         counts = Counts(read, merged.inserted, merged.updated, merged.unchanged, filtered, aside)
         counts.check()
         record_slice(connection, run, slice_number, counts, now)
-    return counts
+        return counts
+
+    with suppress(Overtaken), db.writing() as connection, beside_others():
+        take_lock(connection, entity_lock(entity), shared=True)
+        if recorded_slice(connection, run.run_key, slice_number) is None:
+            named = new_keys(connection, entity, _ConformedPages(entity, (), pages if keys is None else keys))
+            if named is not None:
+                return load(connection, partial(_insert_new, connection, entity, run, named, pages, absent))
+    with db.writing() as connection:
+        take_lock(connection, entity_lock(entity))
+        earlier = recorded_slice(connection, run.run_key, slice_number)
+        if earlier is not None:
+            return earlier
+        return load(connection, partial(merge_rows, connection, entity, run, pages, absent=absent))
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,18 +103,15 @@ class Merged:
     unchanged: int
 
 
-def _bring(
+def _insert_new(
     connection: sa.Connection,
     entity: Entity,
     run: RunIdentity,
+    named: sa.Table,
     pages: Iterable[pa.Table],
-    keys: Iterable[pa.Table],
-    now: datetime,
     absent: frozenset[str],
+    now: datetime,
 ) -> Merged:
-    named = new_keys(connection, entity, _ConformedPages(entity, (), keys))
-    if named is None:
-        return merge_rows(connection, entity, run, pages, now, absent=absent)
     columns = _columns(entity, absent)
     conformed = _ConformedPages(entity, columns, pages)
     return Merged(insert_rows(connection, entity, run, columns, named, conformed, now), 0, 0)

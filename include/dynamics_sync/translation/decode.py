@@ -93,7 +93,8 @@ def _check_body(body: bytes) -> None:
         message = "not for this reader"
         raise pa.ArrowInvalid(message)
     # The reader copies texts as they come, whether they are UTF-8 or not; the cast looks at them.
-    pa.array([body], pa.binary()).cast(pa.string())
+    if not body.isascii():
+        pa.array([body], pa.binary()).cast(pa.string())
 
 
 def _check_edges(table: pa.Table) -> None:

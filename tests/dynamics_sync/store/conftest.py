@@ -132,6 +132,8 @@ class Words:
         ensure_tables(db, entity)
         return Sandbox(db, url, clock, entity)
 
+    rows_of = staticmethod(rows_of)
+
     @staticmethod
     def guid(number: int) -> str:
         return str(UUID(int=number))

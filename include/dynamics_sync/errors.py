@@ -298,7 +298,7 @@ class ChangeTrackingOff(StopRun):
 
 
 class StagingGone(StopRun):
-    """What an earlier task of this run staged is no longer there."""
+    """What an earlier task of this run staged is no longer there, or damaged."""
 
     code = "DS-503"
     next_step = "Clear the run from its task begin"

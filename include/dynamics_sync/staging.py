@@ -24,6 +24,9 @@ _RUN_FOLDER = re.compile(r"\d{8}T\d{12}-[0-9a-f]{8}")
 _COMPRESSED = ipc.IpcWriteOptions(compression="lz4")
 
 
+_NOTHING_WRITTEN = "Nothing was written by this task"
+
+
 class StagingPath(Protocol):
     """What `pathlib.Path` and Airflow's `ObjectStoragePath` have in common, as far as it is needed here."""
 
@@ -68,17 +71,20 @@ class StagingFolder:
             file.write(b"\n]}\n")
 
     def read_json(self, name: str) -> Any:
-        """Read a JSON document; StagingGone if it is not there."""
+        """Read a JSON document; StagingGone if it is not there, or not whole."""
         with self._open(name) as file:
-            return json.loads(file.read())
+            content = file.read()
+        try:
+            return json.loads(content)
+        except ValueError:
+            # The parser's own error holds the document, and with it values of rows.
+            raise self._damaged(name) from None
 
     def read_json_if_whole(self, name: str) -> Any | None:
         """Read a JSON document; None if it is not there, or if whoever wrote it was killed over it."""
-        if not self.exists(name):
-            return None
         try:
             return self.read_json(name)
-        except (json.JSONDecodeError, UnicodeDecodeError):
+        except StagingGone:
             return None
 
     def write_table(self, name: str, table: pa.Table) -> None:
@@ -90,14 +96,19 @@ class StagingFolder:
             file.write(memoryview(content.getvalue()))
 
     def read_table(self, name: str, columns: Sequence[str] | None = None) -> pa.Table:
-        """Read an Arrow file, or only those of its columns; StagingGone if it is not there."""
+        """Read an Arrow file, or only those of its columns; StagingGone if it is not there, or not whole."""
         with self._open(name) as file:
             content = pa.BufferReader(file.read())
-        reader = ipc.open_file(content)
-        if columns is not None:
-            wanted = [reader.schema.get_field_index(column) for column in columns]
-            reader = ipc.open_file(content, options=ipc.IpcReadOptions(included_fields=wanted))
-        return reader.read_all()
+        try:
+            reader = ipc.open_file(content)
+            if columns is not None:
+                wanted = [reader.schema.get_field_index(column) for column in columns]
+                reader = ipc.open_file(content, options=ipc.IpcReadOptions(included_fields=wanted))
+            table = reader.read_all()
+            table.validate()
+        except (pa.ArrowInvalid, OSError):
+            raise self._damaged(name) from None
+        return table
 
     def exists(self, name: str) -> bool:
         """Say whether a file of that name was written."""
@@ -118,6 +129,10 @@ class StagingFolder:
         for part in name.split("/"):
             path = path / part
         return path
+
+    def _damaged(self, name: str) -> StagingGone:
+        message = f"the staged file {name} of this run in {self.path} is damaged"
+        return StagingGone(message, not_done=_NOTHING_WRITTEN)
 
     @contextmanager
     def _create(self, name: str) -> Iterator[IO[Any]]:
@@ -141,8 +156,7 @@ class StagingFolder:
                     "; with workers on several machines first set `staging` in the Variable dynamics_sync to an object "
                     "store that all of them reach, as this folder is looked for on the machine of each task"
                 )
-            not_done = "Nothing was written by this task"
-            raise StagingGone(message, not_done=not_done, next_step=next_step) from None
+            raise StagingGone(message, not_done=_NOTHING_WRITTEN, next_step=next_step) from None
         with file:
             yield file
 

@@ -1,9 +1,11 @@
 """One contract for every place that staging can be: a local folder, and Airflow's object storage, S3 among it."""
 
 import json
+import traceback
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from unittest.mock import ANY
 from uuid import uuid4
 
 import pyarrow as pa
@@ -101,6 +103,23 @@ def test_what_is_not_there_is_an_error_with_a_next_step(folder: StagingFolder) -
         # Another machine's folder is the usual cause, where staging is a folder.
         is_folder = getattr(folder.path, "protocol", "file") == "file"
         assert ("set `staging` in the Variable dynamics_sync to an object store" in text) == is_folder
+
+
+@pytest.mark.parametrize("name", ["rows.arrow", "rows.json"])
+def test_a_file_that_is_cut_anywhere_is_an_error_with_a_next_step(tmp_path: Path, name: str) -> None:
+    folder = StagingFolder(tmp_path)
+    folder.write_table("rows.arrow", TABLE)
+    folder.write_json("rows.json", {"rejected": [{"payload": "confidential"}]})
+    whole = (tmp_path / name).read_bytes()
+    read: Callable[[str], object] = folder.read_json if name.endswith(".json") else folder.read_table
+    for length in range(len(whole)):
+        (tmp_path / name).write_bytes(whole[:length])
+        with pytest.raises(
+            StagingGone, match=f"staged file {name} .* is damaged.* Clear the run from its task"
+        ) as caught:
+            read(name)
+        assert "confidential" not in "".join(traceback.format_exception(caught.value))
+    assert folder.read_json_if_whole("rows.json") == (None if name == "rows.json" else {"rejected": [ANY]})
 
 
 def test_a_task_on_another_machine_is_seen_by_all_at_once(root: StagingPath, folder: StagingFolder) -> None:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from bench.airflow_runs import bench_airflow
+from bench.airflow_runs import MeasuredRun, bench_airflow
 from bench.figures import Figure
 from bench.first_copy import copy_once, warm_up
 from bench.leads import chosen_sizes
@@ -37,5 +37,11 @@ def measure(folder: Path) -> list[Figure]:
     return [
         Figure("parallel_speedup_1s_latency", what, loop.seconds / ours.seconds, at_least=6, detail=ours.table()),
         Figure("parallel_ours_s", f"seconds, {size:,} leads, 1 s a page, whole DAG run", ours.seconds),
+        Figure("parallel_reading_s", "seconds of them from the first page to the last", _reading(ours)),
         Figure("parallel_loop_s", f"seconds, {size:,} leads, 1 s a page, the loop", loop.seconds),
     ]
+
+
+def _reading(run: MeasuredRun) -> float:
+    windows = [task for task in run.tasks if task.task_id == "slice.extract"]
+    return max(task.returned for task in windows) - min(task.called for task in windows)

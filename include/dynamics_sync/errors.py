@@ -298,7 +298,7 @@ class ChangeTrackingOff(StopRun):
 
 
 class StagingGone(StopRun):
-    """What an earlier task of this run staged is no longer there, or damaged."""
+    """What an earlier task of this run staged is no longer there."""
 
     code = "DS-503"
     next_step = "Clear the run from its task begin"
@@ -309,6 +309,13 @@ class CatalogueChanged(StopRun):
 
     code = "DS-504"
     next_step = "Clear the run from its task begin"
+
+
+class StagedFileDamaged(TryAgain):
+    """A staged file is not whole: somebody is still writing it, or was stopped over it."""
+
+    code = "DS-505"
+    next_step = "The task is tried again by Airflow; if it repeats, clear the run from its task begin"
 
 
 # --- 7xx: guarantees --------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from typing import IO, Any, Protocol, Self
 import pyarrow as pa
 from pyarrow import ipc
 
-from dynamics_sync.errors import StagingGone
+from dynamics_sync.errors import StagedFileDamaged, StagingGone
 
 #: A run's folder begins with the instant at which the run began; see `new_run`.
 _RUN_FOLDER = re.compile(r"\d{8}T\d{12}-[0-9a-f]{8}")
@@ -71,9 +71,8 @@ class StagingFolder:
             file.write(b"\n]}\n")
 
     def read_json(self, name: str) -> Any:
-        """Read a JSON document; StagingGone if it is not there, or not whole."""
-        with self._open(name) as file:
-            content = file.read()
+        """Read a JSON document; StagingGone if it is not there, StagedFileDamaged if it is not whole."""
+        content = self._read(name)
         try:
             return json.loads(content)
         except ValueError:
@@ -84,7 +83,7 @@ class StagingFolder:
         """Read a JSON document; None if it is not there, or if whoever wrote it was killed over it."""
         try:
             return self.read_json(name)
-        except StagingGone:
+        except (StagingGone, StagedFileDamaged):
             return None
 
     def write_table(self, name: str, table: pa.Table) -> None:
@@ -96,9 +95,8 @@ class StagingFolder:
             file.write(memoryview(content.getvalue()))
 
     def read_table(self, name: str, columns: Sequence[str] | None = None) -> pa.Table:
-        """Read an Arrow file, or only those of its columns; StagingGone if it is not there, or not whole."""
-        with self._open(name) as file:
-            content = pa.BufferReader(file.read())
+        """Read an Arrow file, or only those of its columns; StagingGone and StagedFileDamaged as for `read_json`."""
+        content = pa.BufferReader(self._read(name))
         try:
             reader = ipc.open_file(content)
             if columns is not None:
@@ -106,7 +104,7 @@ class StagingFolder:
                 reader = ipc.open_file(content, options=ipc.IpcReadOptions(included_fields=wanted))
             table = reader.read_all()
             table.validate()
-        except (pa.ArrowInvalid, OSError):
+        except (pa.ArrowException, OSError):
             raise self._damaged(name) from None
         return table
 
@@ -130,9 +128,9 @@ class StagingFolder:
             path = path / part
         return path
 
-    def _damaged(self, name: str) -> StagingGone:
-        message = f"the staged file {name} of this run in {self.path} is damaged"
-        return StagingGone(message, not_done=_NOTHING_WRITTEN)
+    def _damaged(self, name: str) -> StagedFileDamaged:
+        message = f"the staged file {name} of this run in {self.path} is not whole"
+        return StagedFileDamaged(message, not_done=_NOTHING_WRITTEN)
 
     @contextmanager
     def _create(self, name: str) -> Iterator[IO[Any]]:
@@ -144,10 +142,10 @@ class StagingFolder:
         with self._at(name).open("wb") as file:
             yield file
 
-    @contextmanager
-    def _open(self, name: str) -> Iterator[IO[Any]]:
+    def _read(self, name: str) -> bytes:
         try:
-            file = self._at(name).open("rb")
+            with self._at(name).open("rb") as file:
+                content: bytes = file.read()
         except FileNotFoundError:
             message = f"the staged file {name} of this run is not in {self.path}"
             next_step = StagingGone.next_step
@@ -157,8 +155,7 @@ class StagingFolder:
                     "store that all of them reach, as this folder is looked for on the machine of each task"
                 )
             raise StagingGone(message, not_done=_NOTHING_WRITTEN, next_step=next_step) from None
-        with file:
-            yield file
+        return content
 
 
 def remove_tree(path: StagingPath) -> None:

@@ -15,7 +15,7 @@ from airflow.sdk.io import attach
 from fsspec.implementations.memory import MemoryFileSystem
 from s3fs import S3FileSystem
 
-from dynamics_sync.errors import StagingGone
+from dynamics_sync.errors import StagedFileDamaged, StagingGone
 from dynamics_sync.forward.attempt import new_run
 from dynamics_sync.staging import StagingFolder, StagingPath, remove_old_runs, remove_tree
 
@@ -106,7 +106,7 @@ def test_what_is_not_there_is_an_error_with_a_next_step(folder: StagingFolder) -
 
 
 @pytest.mark.parametrize("name", ["rows.arrow", "rows.json"])
-def test_a_file_that_is_cut_anywhere_is_an_error_with_a_next_step(tmp_path: Path, name: str) -> None:
+def test_a_file_that_is_cut_anywhere_is_an_error_that_is_tried_again(tmp_path: Path, name: str) -> None:
     folder = StagingFolder(tmp_path)
     folder.write_table("rows.arrow", TABLE)
     folder.write_json("rows.json", {"rejected": [{"payload": "confidential"}]})
@@ -114,12 +114,28 @@ def test_a_file_that_is_cut_anywhere_is_an_error_with_a_next_step(tmp_path: Path
     read: Callable[[str], object] = folder.read_json if name.endswith(".json") else folder.read_table
     for length in range(len(whole)):
         (tmp_path / name).write_bytes(whole[:length])
-        with pytest.raises(
-            StagingGone, match=f"staged file {name} .* is damaged.* Clear the run from its task"
-        ) as caught:
+        with pytest.raises(StagedFileDamaged, match=f"staged file {name} .* is not whole") as caught:
             read(name)
         assert "confidential" not in "".join(traceback.format_exception(caught.value))
     assert folder.read_json_if_whole("rows.json") == (None if name == "rows.json" else {"rejected": [ANY]})
+
+
+def test_a_file_of_which_a_part_never_reached_the_disk_ends_no_process(tmp_path: Path) -> None:
+    """What a power loss leaves: the right length, and zeros where a block is missing."""
+    folder = StagingFolder(tmp_path)
+    table = pa.table({"text": [f"text {n}" for n in range(200)], "number": list(range(200))})
+    folder.write_table("rows.arrow", table)
+    whole = (tmp_path / "rows.arrow").read_bytes()
+    damaged = 0
+    for start in range(0, len(whole), 64):
+        (tmp_path / "rows.arrow").write_bytes(
+            whole[:start] + bytes(len(whole[start : start + 64])) + whole[start + 64 :]
+        )
+        try:
+            folder.read_table("rows.arrow")
+        except StagedFileDamaged:
+            damaged += 1
+    assert damaged > len(whole) / 64 / 2
 
 
 def test_a_task_on_another_machine_is_seen_by_all_at_once(root: StagingPath, folder: StagingFolder) -> None:

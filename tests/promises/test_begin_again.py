@@ -64,6 +64,20 @@ def test_an_attempt_that_lost_a_part_of_its_feed_is_not_gone_on_with(scanned: An
     scanned.finish(entity, trigger, second)
 
 
+def test_an_attempt_of_which_a_page_is_damaged_is_begun_anew(scanned: Any) -> None:
+    entity, trigger = scanned.entity("lead"), scanned.trigger()
+    # The page after the last one is asked for as well: the feed was read, and broke off at what came after it.
+    first = break_off(scanned, entity, trigger, pages=2)
+    page = scanned.folder / "lead" / first / "feed" / "page-00001.arrow"
+    page.write_bytes(page.read_bytes()[:100])
+    with pytest.raises(errors.StagedFileDamaged):
+        tasks.begin(entity, scanned.services, trigger)
+    second, references = tasks.begin(entity, scanned.services, trigger)
+    assert first != second
+    assert folders(scanned) == {second}
+    assert references == []
+
+
 def test_an_attempt_that_housekeeping_may_remove_is_not_gone_on_with(scanned: Any) -> None:
     entity, trigger = scanned.entity("lead"), scanned.trigger()
     scanned.settings |= {"staging_days": 1}

@@ -77,7 +77,7 @@ def split_page(answer: Answer, number: int) -> Page:
     """Return the page in an answer; raises IncompleteAnswer (cut) or UnexpectedAnswer (no page)."""
     envelope = _read_envelope(answer)
     digest = blake2b(str(len(envelope.value)).encode(), digest_size=16)
-    # The first and the last row tell pages apart as well as all of them do, in a tenth of the time of reading a page.
+    # Each row bears its key, so that these two tell pages apart; a hash of all rows took a tenth of the work of a page.
     for row in (*envelope.value[:1], *envelope.value[-1:]):
         digest.update(row)
     return Page(number, answer, envelope.next_link, envelope.delta_link, len(envelope.value), digest.digest())

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from dynamics_sync.entity import Entity
-from dynamics_sync.errors import RunParameterError
+from dynamics_sync.errors import RunParameterError, StagedFileDamaged, StagingGone
 from dynamics_sync.forward.manifest import FILE as MANIFEST
 from dynamics_sync.forward.manifest import Manifest, read_manifest, remove_staging
 from dynamics_sync.forward.request import RunRequest, request_for_backfill, request_from_params
@@ -67,7 +67,12 @@ def begin(entity: Entity, services: Services, trigger: Trigger) -> tuple[str, li
         if earlier is not None and earlier.run.run_key != run.run_key:
             remove_attempt(services, entity, earlier.run)
         with connected(services, database, run) as client:
-            slices = plan_run(entity, trigger.request(), run, services, client, database).slices
+            try:
+                slices = plan_run(entity, trigger.request(), run, services, client, database).slices
+            except (StagingGone, StagedFileDamaged):
+                # A later try would go on with the same files, and stop at the same place.
+                remove_attempt(services, entity, run)
+                raise
     return run.run_key, [
         {"run_key": run.run_key, "slice": piece.number, "label": f"{piece.number} of {len(slices)}: {piece.label}"}
         for piece in slices

@@ -125,19 +125,19 @@ def take_lock(connection: sa.Connection, name: str, *, shared: bool = False) -> 
         connection.execute(sa.select(lock(sa.func.hashtextextended(name, 0))))
 
 
-class Overtaken(Exception):
-    """Another transaction has written the same rows at the same time; nothing of this one is stored."""
+class NotBesideOthers(Exception):
+    """What a transaction has to do cannot be done beside others; nothing of it is stored, and it is done anew alone."""
 
 
 @contextmanager
 def beside_others() -> Iterator[None]:
-    """Turn into Overtaken what a transaction can only meet because others, that share its lock, write beside it."""
+    """Turn into NotBesideOthers what a transaction that shares its lock may meet, and may not when it is alone."""
     try:
         yield
     except (sa.exc.DBAPIError, psycopg.Error) as error:
         original = error.orig if isinstance(error, sa.exc.DBAPIError) else error
         if isinstance(original, (psycopg.errors.UniqueViolation, psycopg.errors.DeadlockDetected)):
-            raise Overtaken from None
+            raise NotBesideOthers from None
         raise
 
 

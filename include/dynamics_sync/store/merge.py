@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from dynamics_sync.entity import Column, ColumnKind, Entity
 from dynamics_sync.store.bulk import ingest, temporary_table
 from dynamics_sync.store.column_types import Instant
-from dynamics_sync.store.database import MarketingDatabase, Overtaken, beside_others, take_lock
+from dynamics_sync.store.database import MarketingDatabase, NotBesideOthers, beside_others, take_lock
 from dynamics_sync.store.new_rows import insert_rows, new_keys
 from dynamics_sync.store.own_writes import take_own_writes
 from dynamics_sync.store.quarantine import RejectedRow, resolve_loaded, set_aside
@@ -58,10 +58,10 @@ def load_slice(
 ) -> Counts:
     """Merge the rows of `pages` (see `rows_schema`) into the entity's table, and put those of `rejected` aside.
 
-    Rows that are all new are inserted beside those of other slices; what is held is changed by one load at a time.
-    `pages` is iterated twice, or once where `keys` brings their keys and versions alone; one page at a time is held in
-    memory. A load that another overtook begins anew, and iterates all of them again. `read` is the number of rows that
-    Dynamics gave, `filtered` how many of them were left out on purpose.
+    Rows that are all new, and of which none is put aside, are inserted beside those of other slices; what is held is
+    changed by one load at a time. `pages`, `rejected` and `keys` can be iterated several times; `keys` brings the keys
+    and versions of the pages, which are read whole for them otherwise. One page at a time is held in memory. `read` is
+    the number of rows that Dynamics gave, `filtered` how many of them were left out on purpose.
     `absent` holds logical names of fields that the organisation does not have: their columns stay as they are, and are
     null in new rows. A slice that was loaded before is not loaded again: its counts are returned. The run must have
     been begun, and the entity's table ensured.
@@ -80,12 +80,16 @@ def load_slice(
         record_slice(connection, run, slice_number, counts, now)
         return counts
 
-    with suppress(Overtaken), db.writing() as connection, beside_others():
-        take_lock(connection, entity_lock(entity), shared=True)
-        if recorded_slice(connection, run.run_key, slice_number) is None:
-            named = new_keys(connection, entity, _ConformedPages(entity, (), pages if keys is None else keys))
-            if named is not None:
-                return load(connection, partial(_insert_new, connection, entity, run, named, pages, absent))
+    with suppress(NotBesideOthers), db.writing() as connection, beside_others():
+        # A version that is put aside, and a version of the record that comes through elsewhere, must see each other.
+        take_lock(connection, entity_lock(entity), shared=not any(rejected))
+        earlier = recorded_slice(connection, run.run_key, slice_number)
+        if earlier is not None:
+            return earlier
+        named = new_keys(connection, entity, _ConformedPages(entity, (), pages if keys is None else keys))
+        if named is None:
+            raise NotBesideOthers
+        return load(connection, partial(_insert_new, connection, entity, run, named, pages, absent))
     with db.writing() as connection:
         take_lock(connection, entity_lock(entity))
         earlier = recorded_slice(connection, run.run_key, slice_number)

@@ -94,6 +94,13 @@ def test_a_last_page_that_repeats_the_one_before_is_a_loop(rig, reply) -> None:
         list(read_pages(made.client, FIRST))
 
 
+@pytest.mark.parametrize("following", ["acb", "bcd", "ad"])
+def test_pages_that_have_an_end_in_common_are_no_loop(rig, reply, following) -> None:
+    """Rows may come again, when others were deleted while the table was read."""
+    replies = [reply(body={**page_body(*"acd"), NEXT: ROOT + "leads?p=2"}), reply(body=page_body(*following))]
+    assert [page.rows for page in read_pages(rig(replies).client, FIRST)] == [3, len(following)]
+
+
 def test_empty_pages_may_follow_each_other(rig, reply) -> None:
     made = rig([
         reply(body={**page_body(), NEXT: ROOT + "leads?p=2"}),

@@ -60,7 +60,7 @@ def test_a_load_that_is_killed_and_repeated_is_exact(sandbox, words, moment):
 
 
 def test_processes_that_load_overlapping_rows_at_once_lose_nothing(sandbox):
-    # Each goes through the keys in another order, which would lock rows crosswise without the entity's lock.
+    # Each goes through the keys in another order: new rows may lock each other crosswise, and are merged alone then.
     versions = (3, 5)
     keys = [list(range(300)), list(reversed(range(150, 450)))]
     runs = [sandbox.begin() for _ in versions]

@@ -25,6 +25,14 @@ from dynamics_demo.processes import (
 _SLEEPER = "import time; time.sleep(60)"
 #: Starts a child of its own, writes its number, and waits.
 _PARENT = f"import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', {_SLEEPER!r}]).pid, flush=True); "
+#: Says that it listens where it listens, as the signal may come at once. Whoever runs the tests in the background lets
+#: them, and all that they start, ignore SIGINT.
+_LISTENING = """
+import signal, time
+signal.signal(signal.SIGINT, signal.default_int_handler)
+try: print("ready", flush=True); time.sleep(60)
+except KeyboardInterrupt: print("asked")
+"""
 _DEAF = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); " + _SLEEPER
 _POLITE = f"""
 import time
@@ -112,10 +120,7 @@ def test_a_process_that_does_not_listen_is_killed(start: Start, tmp_path: Path) 
 
 
 def test_a_process_is_asked_with_the_signal_of_its_record(start: Start, tmp_path: Path) -> None:
-    # What says that it listens stands where it listens: the signal may come at once.
-    record = start(
-        "import time\ntry: print('ready', flush=True); time.sleep(60)\nexcept KeyboardInterrupt: print('asked')"
-    )
+    record = start(_LISTENING)
     _first_line(tmp_path / "child.log")
     stop_process(replace(record, ending=signal.SIGINT))
     assert (tmp_path / "child.log").read_text().splitlines() == ["ready", "asked"]

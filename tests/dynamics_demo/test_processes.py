@@ -34,15 +34,6 @@ try: print("ready", flush=True); time.sleep(60)
 except KeyboardInterrupt: print("asked")
 """
 _DEAF = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); " + _SLEEPER
-_POLITE = f"""
-import time
-print("ready", flush=True)
-try:
-    {_SLEEPER}
-except KeyboardInterrupt:
-    print("asked")
-"""
-
 Start = Callable[[str], ProcessRecord]
 
 

@@ -23,7 +23,6 @@ _RUN_FOLDER = re.compile(r"\d{8}T\d{12}-[0-9a-f]{8}")
 #: A third of the bytes for a few milliseconds a page; Parquet halves them again, and takes several times as long.
 _COMPRESSED = ipc.IpcWriteOptions(compression="lz4")
 
-
 _NOTHING_WRITTEN = "Nothing was written by this task"
 
 

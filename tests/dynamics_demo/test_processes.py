@@ -34,6 +34,7 @@ try: print("ready", flush=True); time.sleep(60)
 except KeyboardInterrupt: print("asked")
 """
 _DEAF = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); " + _SLEEPER
+
 Start = Callable[[str], ProcessRecord]
 
 

@@ -71,7 +71,7 @@ def load_slice(
     def load(connection: sa.Connection, bring: Callable[[datetime], Merged]) -> Counts:
         now = db.now()
         aside = 0
-        for page in rejected:
+        for page in () if is_whole else rejected:
             set_aside(connection, entity, run, page, now)
             aside += len(page)
         merged = bring(now)
@@ -80,9 +80,11 @@ def load_slice(
         record_slice(connection, run, slice_number, counts, now)
         return counts
 
+    # Looked at before a lock is held, and not again if there is nothing: the pages may come from an object store.
+    is_whole = not any(rejected)
     with suppress(NotBesideOthers), db.writing() as connection, beside_others():
         # A version that is put aside, and a version of the record that comes through elsewhere, must see each other.
-        take_lock(connection, entity_lock(entity), shared=not any(rejected))
+        take_lock(connection, entity_lock(entity), shared=is_whole)
         earlier = recorded_slice(connection, run.run_key, slice_number)
         if earlier is not None:
             return earlier
